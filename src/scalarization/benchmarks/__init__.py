@@ -1,0 +1,82 @@
+"""Benchmarks: one module each, with what it is (``INFO``, ``PROVENANCE``) and how its files are read (``read``).
+
+Importing a benchmark's module is light, so that the workflow can ask for its facts; whatever is heavy (torchvision)
+is imported inside ``read``. Modules with a leading underscore are shared and no benchmarks.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass, field
+from types import ModuleType
+
+import numpy as np
+
+from scalarization.config import suggestion
+from scalarization.errors import ConfigError
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class BenchmarkInfo:
+    """What is known of a benchmark before its data are there.
+
+    Attributes:
+        setting: ``mdl`` (every image belongs to one domain) or ``mtl`` (every image carries all labels).
+        domains: Domain -> number of images in its official training set, on which an epoch is counted.
+        classes: Names of the classes, in the order of the labels.
+        image_size: Height and width in pixels.
+        channels: 1 (grey) or 3 (RGB).
+        reported: Whether the paper reports numbers for this benchmark (else it is a bundled stand-in).
+        groups: MTL: group -> its binary attributes, which share one weight.
+    """
+
+    setting: str
+    domains: dict[str, int]
+    classes: tuple[str, ...]
+    image_size: int
+    channels: int
+    reported: bool
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """MTL: all attributes, in the order of the labels' columns."""
+        return tuple(a for group in self.groups.values() for a in group)
+
+    def outputs(self, task: str) -> tuple[str, ...]:
+        """MTL: the attributes that a task (a group, or an attribute alone) consists of."""
+        return self.groups.get(task, (task,))
+
+
+def names() -> list[str]:
+    """All benchmarks there are."""
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+
+
+def load(name: str) -> ModuleType:
+    """The module of one benchmark.
+
+    Raises:
+        ConfigError: There is no such benchmark.
+    """
+    if name not in names():
+        raise ConfigError(f"benchmark '{name}' is unknown; {suggestion(name, names())}")
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+@dataclass(frozen=True)
+class DomainData:
+    """One domain before it is stored.
+
+    Attributes:
+        images: uint8 array [N, H, W, C] of all splits.
+        labels: integer array [N], values 0 .. classes - 1; MTL: [N, A] of 0 and 1.
+        splits: Split -> row numbers, disjoint.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    splits: dict[str, np.ndarray]
