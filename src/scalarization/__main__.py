@@ -1,0 +1,7 @@
+"""Entry point of ``python -m scalarization``."""
+
+import sys
+
+from scalarization.cli import main
+
+sys.exit(main())

@@ -1,0 +1,17 @@
+"""Errors that a user can act on: shown as one message, without a traceback."""
+
+
+class UserError(Exception):
+    """Something outside the code is wrong; the message names it and says what to do."""
+
+
+class ConfigError(UserError):
+    """A configuration file holds something that cannot be run."""
+
+
+class DataError(UserError):
+    """A file of data or results is missing, damaged, or not what it should be."""
+
+
+class StoppedError(UserError):
+    """A job was asked to stop (signal or time limit) and saved its state first."""

@@ -1,0 +1,557 @@
+"""From a preset to cells, runs and jobs. No torch: every Snakemake process parses this.
+
+A *run* is one trained model, a *cell* all runs that differ only in weights and seed, a *job* one process that trains
+some cells (or a share of one).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from scalarization import architectures, benchmarks, methods
+from scalarization.architectures import Architecture
+from scalarization.config import Config, suggestion
+from scalarization.digests import code_digest, training_digest
+from scalarization.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of a cell.
+
+    Attributes:
+        index: Which weight setting of the cell.
+        seed: Seed index, counted from 0.
+        weights: One weight per task of the cell, on the simplex.
+    """
+
+    index: int
+    seed: int
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """All runs that differ only in weights and seed.
+
+    Attributes:
+        benchmark: Benchmark's name.
+        task_set: Name of the set of tasks or domains trained together.
+        tasks: Its members, in the order of the weights.
+        architecture: Backbone and capacity.
+        method: How the weights come about.
+        variant: Whatever else sets it apart.
+        specification: Everything else that a run's numbers depend on: evaluated tasks, model, recipe, steps, seed,
+            threads. Written into the run file.
+        members: The runs.
+    """
+
+    benchmark: str
+    task_set: str
+    tasks: tuple[str, ...]
+    architecture: Architecture
+    method: str
+    variant: str
+    specification: dict[str, Any] = field(hash=False)
+    members: tuple[Member, ...]
+
+    @property
+    def name(self) -> str:
+        """Identity of the cell and its place below ``runs/``."""
+        return "/".join((self.benchmark, self.task_set, self.architecture.name, self.method, self.variant))
+
+    @property
+    def slug(self) -> str:
+        """The name as one part of a path."""
+        return self.name.replace("/", ".")
+
+    @property
+    def steps(self) -> int:
+        """Training steps of one run."""
+        return self.specification["epochs"] * self.specification["steps_per_epoch"]
+
+    def describe(self) -> dict[str, Any]:
+        """The cell's full specification, ready for JSON; a run's identity is this, its weights and its seed."""
+        return {
+            "benchmark": self.benchmark,
+            "task_set": self.task_set,
+            "tasks": list(self.tasks),
+            "architecture": self.architecture.name,
+            "method": self.method,
+            "variant": self.variant,
+            **self.specification,
+        }
+
+
+@dataclass(frozen=True)
+class Share:
+    """A cell, or a part of its members, as one job trains it.
+
+    Attributes:
+        cell: The whole cell.
+        part: Number of the part, counted from 0.
+        parts: How many parts the cell has; 1 if it is not split.
+    """
+
+    cell: Cell
+    part: int = 0
+    parts: int = 1
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The members of this part: every ``parts``-th, so that parts are equally long."""
+        return self.cell.members[self.part :: self.parts]
+
+    @property
+    def name(self) -> str:
+        """As given to ``train --cell``: the cell's name, and ``@part/parts`` if it is split."""
+        return self.cell.name if self.parts == 1 else f"{self.cell.name}@{self.part}/{self.parts}"
+
+    def fingerprint(self) -> str:
+        """Changes whenever the runs of this share would come out differently, or are others."""
+        content = [self.cell.describe(), [(m.index, m.seed, m.weights) for m in self.members]]
+        return _digest(content, training_digest(self.cell.architecture.family, self.cell.method))
+
+
+@dataclass(frozen=True)
+class Job:
+    """Shares of cells of one benchmark, trained by one process; ``seconds`` is the estimated cost."""
+
+    name: str
+    benchmark: str
+    shares: tuple[Share, ...]
+    seconds: float
+
+
+class Plan:
+    """Everything a preset (or the selected part of it) consists of.
+
+    Args:
+        config: Checked configuration.
+
+    Raises:
+        ConfigError: The preset names something unknown or impossible; the message gives file, key and value.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._problems: list[str] = []
+        self._infos = self._check_benchmarks()
+        self._stop_on_problems()
+        self.experiment_cells: dict[str, list[Cell]] = {}
+        whole: dict[str, Cell] = {}
+        origin: dict[str, str] = {}
+        for experiment in config.preset["experiments"]:
+            for cell in self._expand(experiment):
+                known = whole.get(cell.name)
+                if known and known.describe() != cell.describe():
+                    self._problem(
+                        f"experiments.{experiment}",
+                        f"its cell {cell.name} differs from that of experiment '{origin[cell.name]}' "
+                        f"in {_difference(known.describe(), cell.describe())}; name a variant in one of them",
+                    )
+                    continue
+                origin.setdefault(cell.name, experiment)
+                whole[cell.name] = _merge(known, cell) if known else cell
+        self._check_artifacts()
+        self._check_costs()
+        self._check_selection(whole.values())
+        self._stop_on_problems()
+        self.cells: dict[str, Cell] = {
+            name: selected for name, cell in whole.items() if (selected := self._select(cell)) is not None
+        }
+        if not self.cells:
+            raise ConfigError(f"{config.source}: only = {config.only}: nothing of the preset is left")
+
+    def info(self, benchmark: str) -> benchmarks.BenchmarkInfo:
+        """Facts of one of the preset's benchmarks."""
+        return self._infos[benchmark]
+
+    def experiment(self, name: str) -> list[Cell]:
+        """The selected cells that an experiment consists of, the SD baselines among them."""
+        return [self.cells[c.name] for c in self.experiment_cells[name] if c.name in self.cells]
+
+    def artifact_kind(self, artifact: str) -> str:
+        """Module in ``analysis`` and ``figures`` that makes an artifact."""
+        return self.config.preset["artifacts"][artifact].get("kind", artifact)
+
+    def artifacts(self) -> list[str]:
+        """Artifacts of which anything is selected."""
+        return [
+            artifact
+            for artifact, spec in self.config.preset["artifacts"].items()
+            if spec.get("costs") in self.costs() or self.artifact_cells(artifact)
+        ]
+
+    def artifact_experiments(self, artifact: str) -> list[str]:
+        """The experiments that an artifact queries; none if it is about costs."""
+        spec = self.config.preset["artifacts"][artifact]
+        return spec.get("experiments") or ([spec["experiment"]] if "experiment" in spec else [])
+
+    def artifact_cells(self, artifact: str) -> list[Cell]:
+        """The selected cells that an artifact queries."""
+        cells = [c for e in self.artifact_experiments(artifact) for c in self.experiment(e)]
+        return list({c.name: c for c in cells}.values())
+
+    def artifact_inputs(self, artifact: str) -> list[Path]:
+        """The files that an artifact is summarised from."""
+        costs = self.config.preset["artifacts"][artifact].get("costs")
+        if costs:
+            return [self.costs_file(costs)]
+        if self.artifact_kind(artifact) == "table_a":
+            # What the tasks are is known from the data; nothing needs to be trained for it.
+            return [self.store_file(b) for b in dict.fromkeys(c.benchmark for c in self.artifact_cells(artifact))]
+        return [self.run_file(c) for c in self.artifact_cells(artifact)]
+
+    def artifact_fingerprint(self, artifact: str) -> str:
+        """Changes whenever an artifact's query, or what it queries, is another."""
+        spec = self.config.preset["artifacts"][artifact]
+        whole = [c.name for e in self.artifact_experiments(artifact) for c in self.experiment_cells[e]]
+        reported = [f.read_text() for f in sorted((Path(__file__).parent / "analysis" / "reported").glob("*.csv"))]
+        content = [spec, whole, [(c.name, len(c.members)) for c in self.artifact_cells(artifact)], reported]
+        return _digest(content, code_digest("analysis", f"analysis.{self.artifact_kind(artifact)}"))
+
+    def costs(self) -> list[str]:
+        """Names of the selected measurements of cost."""
+        only = self.config.only
+        return [
+            name
+            for name, spec in self.config.preset["costs"].items()
+            if spec["benchmark"] in only.get("benchmarks", [spec["benchmark"]])
+        ]
+
+    def costs_file(self, name: str) -> Path:
+        """Where a measurement of cost is."""
+        return self.config.results / "costs" / f"{name}.parquet"
+
+    def costs_cell(self, name: str) -> Cell:
+        """What a measurement of cost trains: benchmark, architecture, recipe, and the methods that are compared."""
+        spec = self.config.preset["costs"][name]
+        info = self._infos[spec["benchmark"]]
+        settings = self._settings(spec["benchmark"], {}, f"costs.{name}")
+        if "batch_size" in spec:
+            settings["recipe"]["batch_size"] = spec["batch_size"]
+        compared = {m: methods.with_defaults(m, o) for m, o in {"uniform": {}, **spec["methods"]}.items()}
+        benchmark = self.config.preset["benchmarks"][spec["benchmark"]]
+        outputs = self._outputs(info, benchmark, "uniform", list(info.attributes))
+        specification = {**settings, **outputs, "compared": compared, "tasks": spec["tasks"], "rounds": spec["rounds"]}
+        architecture = Architecture.parse(spec["architecture"])
+        return Cell(spec["benchmark"], name, info.attributes, architecture, "uniform", "base", specification, ())
+
+    def costs_fingerprint(self, name: str) -> str:
+        """Changes whenever a measurement of cost is of something else."""
+        cell = self.costs_cell(name)
+        roots = [f"methods.{m}" for m in cell.specification["compared"]]
+        code = code_digest("training.bench", f"models.{cell.architecture.family}", *roots)
+        return _digest(cell.describe(), code)
+
+    def benchmarks(self) -> list[str]:
+        """Benchmarks with a selected cell."""
+        return list(dict.fromkeys(c.benchmark for c in self.cells.values()))
+
+    def run_file(self, cell: Cell) -> Path:
+        """Where a cell's runs are."""
+        return self.config.results / "runs" / f"{cell.name}.parquet"
+
+    def share_file(self, share: Share) -> Path:
+        """Where the runs of a part of a cell are; the run file itself if the cell is not split."""
+        if share.parts == 1:
+            return self.run_file(share.cell)
+        return self.config.results / "parts" / share.cell.name / f"{share.part}of{share.parts}.parquet"
+
+    def store_file(self, benchmark: str) -> Path:
+        """The file that completes a benchmark's prepared store."""
+        return self.config.results / "data" / benchmark / "dataset.json"
+
+    def summary_file(self, artifact: str) -> Path:
+        """The few numbers from which an artifact is drawn."""
+        return self.config.results / "summary" / f"{artifact}.parquet"
+
+    def artifact_files(self, artifact: str) -> dict[str, Path]:
+        """Format -> file of an artifact: PDF and PNG, for tables Markdown and LaTeX as well."""
+        table = self.artifact_kind(artifact).startswith("table_")
+        directory = self.config.reports / ("tables" if table else "figures")
+        formats = ("pdf", "png", "md", "tex") if table else ("pdf", "png")
+        return {f: directory / f"{artifact}.{f}" for f in formats}
+
+    def shares(self, cell: Cell) -> list[Share]:
+        """The parts in which a cell is trained."""
+        limit = self.config.preset["jobs"]["members_per_job"]
+        parts = math.ceil(len(cell.members) / limit) if limit else 1
+        return [Share(cell, part, parts) for part in range(parts)]
+
+    def jobs(self) -> list[Job]:
+        """All training jobs: small cells share one of about ``jobs.minutes`` of estimated cost, jobs equally long.
+
+        Which job trains a cell has no influence on its result, and members that are finished are never trained
+        again, so it does no harm when a change of the preset moves a cell to another job.
+        """
+        limit = self.config.preset["jobs"]["minutes"] * 60
+        jobs = []
+        for benchmark in self.benchmarks():
+            shares = [s for c in self.cells.values() if c.benchmark == benchmark for s in self.shares(c)]
+            costs = [len(s.members) * self.seconds(s.cell) for s in shares]
+            count = min(len(shares), math.ceil(sum(costs) / limit)) if limit else len(shares)
+            # Longest first, each to the job with the least: no job ends long after the others.
+            load = [0.0] * count
+            members: list[list[int]] = [[] for _ in range(count)]
+            for number in sorted(range(len(shares)), key=lambda n: (-costs[n], n)):
+                job = load.index(min(load))
+                load[job] += costs[number]
+                members[job].append(number)
+            jobs += [
+                Job(f"{benchmark}_{job:04d}", benchmark, tuple(shares[n] for n in sorted(members[job])), load[job])
+                for job in range(count)
+            ]
+        return jobs
+
+    def cell(self, name: str) -> Cell:
+        """The selected cell of a name.
+
+        Raises:
+            ConfigError: The preset, or the selected part of it, has no such cell.
+        """
+        if name not in self.cells:
+            raise ConfigError(f"{self.config.preset_file}: no cell {name}; {suggestion(name, self.cells)}")
+        return self.cells[name]
+
+    def share(self, name: str) -> Share:
+        """The share with a name as given to ``train --cell``.
+
+        Raises:
+            ConfigError: The preset has no such cell or part.
+        """
+        cell_name, _, part = name.partition("@")
+        for share in self.shares(self.cell(cell_name)):
+            if share.name == name:
+                return share
+        raise ConfigError(f"{self.config.preset_file}: cell {cell_name} has no part '{part}'; leave it out")
+
+    def flops(self, cell: Cell) -> float:
+        """Floating point operations of training one run of a cell: forward, and twice that backward."""
+        info = self._infos[cell.benchmark]
+        model = cell.specification["model"]
+        forward = architectures.forward_flops(cell.architecture, model, info.image_size, info.channels)
+        return 3 * forward * self.images(cell)
+
+    def images(self, cell: Cell) -> int:
+        """Images that one run of a cell is trained on."""
+        return cell.steps * cell.specification["recipe"]["batch_size"]
+
+    def seconds(self, cell: Cell) -> float:
+        """Estimated training time of one run of a cell, in seconds of the preset's hardware."""
+        throughput = self.config.preset["throughput"]
+        measured = throughput["images_per_second"].get(cell.architecture.name)
+        if measured:
+            return self.images(cell) / measured
+        return cell.steps * throughput["seconds_per_step"] + self.flops(cell) / throughput["flops_per_second"]
+
+    def _problem(self, key: str, message: str) -> None:
+        self._problems.append(f"{self.config.preset_file}: {key}: {message}")
+
+    def _stop_on_problems(self) -> None:
+        if self._problems:
+            raise ConfigError("\n".join(dict.fromkeys(self._problems)))
+
+    def _check_benchmarks(self) -> dict[str, benchmarks.BenchmarkInfo]:
+        infos = {}
+        for name, spec in self.config.preset["benchmarks"].items():
+            key = f"benchmarks.{name}"
+            try:
+                info = benchmarks.load(name).INFO
+            except ConfigError as error:
+                self._problem(key, str(error))
+                continue
+            infos[name] = info
+            for domain in spec["domains"]:
+                if domain not in info.domains:
+                    self._problem(f"{key}.domains", f"'{domain}' is unknown; {suggestion(domain, info.domains)}")
+            if spec["reference"] not in spec["domains"]:
+                self._problem(f"{key}.reference", f"'{spec['reference']}' is not among its domains")
+        return infos
+
+    def _expand(self, experiment: str) -> Iterator[Cell]:
+        spec = self.config.preset["experiments"][experiment]
+        key = f"experiments.{experiment}"
+        found: dict[str, Cell] = {}
+        self.experiment_cells[experiment] = []
+        if spec["benchmark"] not in self.config.preset["benchmarks"]:
+            known = self.config.preset["benchmarks"]
+            self._problem(f"{key}.benchmark", f"'{spec['benchmark']}' is not configured; {suggestion('', known)}")
+            return
+        benchmark, info = self.config.preset["benchmarks"][spec["benchmark"]], self._infos[spec["benchmark"]]
+        known = benchmark["domains"] if info.setting == "mdl" else [*info.groups, *info.attributes]
+        task_sets = {
+            name: list(info.groups if tasks == "groups" else info.attributes) if isinstance(tasks, str) else tasks
+            for name, tasks in spec["task_sets"].items()
+        }
+        unknown = [(s, task) for s, tasks in task_sets.items() for task in tasks if task not in known]
+        for task_set, task in unknown:
+            word = suggestion(task, known)
+            self._problem(f"{key}.task_sets.{task_set}", f"'{task}' is not one of its benchmark's; {word}")
+        if unknown:
+            return
+        for method, options in spec["methods"].items():
+            try:
+                method_options = methods.with_defaults(method, options)
+            except ConfigError as error:
+                self._problem(f"{key}.methods", str(error))
+                continue
+            for variant, changes in spec["variants"].items():
+                settings = self._settings(spec["benchmark"], changes, f"{key}.variants.{variant}")
+                for architecture in architectures.expand(spec["architectures"]):
+                    for problem in architectures.problems(architecture, settings["model"], info.image_size):
+                        self._problem(f"{key}.architectures {architecture.name}", problem)
+                    for task_set, tasks in self._task_sets(method, task_sets).items():
+                        try:
+                            weights = methods.weight_settings(method, options, tasks, info.domains)
+                        except ConfigError as error:
+                            self._problem(f"{key}.methods.{method} on {task_set}", str(error))
+                            continue
+                        members = tuple(
+                            Member(i, s, tuple(w)) for i, w in enumerate(weights) for s in range(spec["seeds"])
+                        )
+                        specification = {
+                            **settings,
+                            "method_options": {},
+                            **self._outputs(info, benchmark, method, tasks),
+                        }
+                        if hasattr(methods.load(method), "build"):
+                            specification["method_options"] = method_options
+                        cell = Cell(
+                            spec["benchmark"],
+                            task_set,
+                            tuple(tasks),
+                            architecture,
+                            method,
+                            variant,
+                            specification,
+                            members,
+                        )
+                        found[cell.name] = cell
+        self.experiment_cells[experiment] = list(found.values())
+        yield from found.values()
+
+    def _outputs(
+        self, info: benchmarks.BenchmarkInfo, benchmark: dict[str, Any], method: str, tasks: list[str]
+    ) -> dict[str, Any]:
+        if info.setting == "mdl":
+            # SD models are looked at on every domain (paper A 2.2), others on what they were trained on.
+            evaluated = list(benchmark["domains"] if method == "single" else tasks)
+            return {"setting": "mdl", "classes": len(info.classes), "evaluated": evaluated}
+        return {
+            "setting": "mtl",
+            "labels": list(info.attributes),
+            "attributes": {task: list(info.outputs(task)) for task in tasks},
+            "evaluated": list(benchmark["domains"]),
+        }
+
+    def _task_sets(self, method: str, task_sets: dict[str, list[str]]) -> dict[str, list[str]]:
+        if method != "single":
+            return task_sets
+        return {task: [task] for tasks in task_sets.values() for task in tasks}
+
+    def _settings(self, benchmark: str, changes: dict[str, Any], key: str) -> dict[str, Any]:
+        spec = self.config.preset["benchmarks"][benchmark]
+        recipe = _override(spec["recipe"], changes.get("recipe", {}))
+        model = _override(spec["model"], changes.get("model", {}))
+        if recipe["warmup_epochs"] >= recipe["epochs"]:
+            value = recipe["warmup_epochs"]
+            self._problem(key, f"warmup_epochs = {value} leaves none of the {recipe['epochs']} epochs after it")
+        epoch_images = self._infos[benchmark].domains[spec["reference"]]
+        epochs = recipe.pop("epochs")
+        return {
+            "model": model,
+            "recipe": recipe,
+            "epochs": epochs,
+            "steps_per_epoch": math.ceil(epoch_images / recipe["batch_size"]),
+            "root_seed": self.config.seed,
+            "threads": self.config.threads,
+        }
+
+    def _check_artifacts(self) -> None:
+        for artifact, spec in self.config.preset["artifacts"].items():
+            key = f"artifacts.{artifact}"
+            if sum(k in spec for k in ("experiment", "experiments", "costs")) != 1:
+                self._problem(key, "give exactly one of experiment, experiments, costs")
+            known = self.config.preset["experiments"]
+            for experiment in self.artifact_experiments(artifact):
+                if experiment not in known:
+                    self._problem(f"{key}.experiment", f"'{experiment}' is unknown; {suggestion(experiment, known)}")
+            costs = self.config.preset["costs"]
+            if spec.get("costs", next(iter(costs), None)) not in [*costs, None]:
+                self._problem(f"{key}.costs", f"'{spec['costs']}' is unknown; {suggestion(spec['costs'], costs)}")
+            kind = self.artifact_kind(artifact)
+            kinds = [f.stem for f in (Path(__file__).parent / "analysis").glob("*.py") if not f.stem.startswith("_")]
+            if kind not in kinds:
+                self._problem(key, f"kind '{kind}' is unknown; {suggestion(kind, kinds)}")
+
+    def _check_costs(self) -> None:
+        for name, spec in self.config.preset["costs"].items():
+            key = f"costs.{name}"
+            info = self._infos.get(spec["benchmark"])
+            if info is None or info.setting != "mtl":
+                known = [b for b, i in self._infos.items() if i.setting == "mtl"]
+                self._problem(key, f"benchmark '{spec['benchmark']}' has no attributes here; {suggestion('', known)}")
+                continue
+            model = self.config.preset["benchmarks"][spec["benchmark"]]["model"]
+            try:
+                architecture = Architecture.parse(spec["architecture"])
+                for problem in architectures.problems(architecture, model, info.image_size):
+                    self._problem(f"{key}.architecture", problem)
+                for method, options in spec["methods"].items():
+                    methods.with_defaults(method, options)
+            except (ValueError, ConfigError) as error:
+                self._problem(key, str(error))
+
+    def _check_selection(self, cells: Iterable[Cell]) -> None:
+        cells = list(cells)
+        known = {
+            "benchmarks": {c.benchmark for c in cells},
+            "capacities": {c.architecture.name for c in cells},
+            "seeds": {m.seed for c in cells for m in c.members},
+        }
+        for key, values in self.config.only.items():
+            for value in values:
+                if value not in known[key]:
+                    word = suggestion(value, known[key])
+                    self._problems.append(f"{self.config.source}: only.{key}: {value} is not in the preset; {word}")
+
+    def _select(self, cell: Cell) -> Cell | None:
+        only = self.config.only
+        if cell.benchmark not in only.get("benchmarks", [cell.benchmark]):
+            return None
+        if cell.architecture.name not in only.get("capacities", [cell.architecture.name]):
+            return None
+        members = tuple(m for m in cell.members if m.seed in only.get("seeds", [m.seed]))
+        return replace(cell, members=members) if members else None
+
+
+def _digest(content: Any, code: str) -> str:
+    return hashlib.sha256(f"{json.dumps(content, sort_keys=True)} {code}".encode()).hexdigest()[:16]
+
+
+def _override(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _override(merged[key], value) if nested else value
+    return merged
+
+
+def _merge(first: Cell, second: Cell) -> Cell:
+    """Two experiments may ask for other weights or more seeds of one cell: train the union."""
+    weights = list(dict.fromkeys(m.weights for m in (*first.members, *second.members)))
+    seeds = {(m.weights, m.seed) for m in (*first.members, *second.members)}
+    members = tuple(Member(weights.index(w), s, w) for w, s in sorted(seeds, key=lambda p: (weights.index(p[0]), p[1])))
+    return replace(first, members=members)
+
+
+def _difference(first: dict[str, Any], second: dict[str, Any]) -> str:
+    return ", ".join(f"{k} ({first[k]} and {second[k]})" for k in first if first[k] != second.get(k))

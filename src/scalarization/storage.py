@@ -1,0 +1,130 @@
+"""Files that appear whole or not at all, and the one schema of run files."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scalarization.errors import DataError
+
+#: Long table of runs: one row per run, epoch, split, task and metric. ``accuracy`` is in percent, ``loss`` is the mean
+#: cross-entropy per image in nats. ``epoch`` counts finished epochs; the last one is what is reported.
+RUN_SCHEMA = pa.schema(
+    [
+        ("benchmark", pa.string()),
+        ("task_set", pa.string()),
+        ("architecture", pa.string()),
+        ("depth", pa.int32()),
+        ("width", pa.int32()),
+        ("shared_layers", pa.int32()),
+        ("method", pa.string()),
+        ("variant", pa.string()),
+        ("member", pa.int32()),
+        ("seed", pa.int32()),
+        ("weights", pa.list_(pa.float64())),
+        ("epoch", pa.int32()),
+        ("split", pa.string()),
+        ("task", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+    ]
+)
+METADATA_KEY = b"scalarization"
+#: End of the temporary names of :func:`replacing`.
+PART = ".part"
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path``; on success it is synced to disk and renamed to ``path``, else removed.
+
+    Raises:
+        DataError: The file system refuses (full, read-only, over quota).
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise DataError(
+            f"{path}: could not be written: {error}. Make room or check permissions, then run again"
+        ) from None
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a readable JSON file whole or not at all."""
+    write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def write_table(path: Path, table: pa.Table, metadata: dict[str, Any] | None = None) -> None:
+    """Write a Parquet file whole or not at all.
+
+    Args:
+        path: Where to.
+        table: Its rows.
+        metadata: Facts about it, kept as JSON in the file's metadata under ``scalarization``.
+
+    Raises:
+        DataError: The file system refuses (full, read-only, over quota).
+    """
+    if metadata is not None:
+        table = table.replace_schema_metadata({METADATA_KEY: json.dumps(metadata, sort_keys=True)})
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+def write_run_file(path: Path, rows: Sequence[dict[str, Any]], metadata: dict[str, Any]) -> None:
+    """Write the runs of a cell, or of a share of it, under :data:`RUN_SCHEMA`."""
+    write_table(path, pa.Table.from_pylist(list(rows), RUN_SCHEMA), metadata)
+
+
+def read_run_file(path: Path) -> pa.Table:
+    """Read a run file.
+
+    Raises:
+        DataError: It is missing, damaged, or has another schema.
+    """
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such run file; build it with: snakemake --cores all {path}") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path}: not a readable Parquet file ({error}); delete it and run snakemake again") from None
+    if not table.schema.equals(RUN_SCHEMA, check_metadata=False):
+        raise DataError(f"{path}: its columns are not those of a run file; delete it and run snakemake again")
+    return table
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The facts that :func:`write_table` put into a Parquet file."""
+    return json.loads((pq.read_schema(path).metadata or {}).get(METADATA_KEY, b"{}"))

@@ -1,0 +1,261 @@
+"""Fixtures shared by all tests: small presets, configurations, a prepared store of the bundled digits."""
+
+import copy
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import hypothesis
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: A run of it takes a fraction of a second, and still uses everything that draws random numbers: sampling, crops,
+#: RandAugment, and stochastic depth (which acts from the second block on).
+TINY = {
+    "description": "A few steps on tiny networks.",
+    "jobs": {"minutes": 100},
+    "benchmarks": {
+        "digits": {
+            "domains": ["mnist", "optdigits"],
+            "reference": "optdigits",
+            "model": {"patch": 8, "heads": 2, "mlp_ratio": 2, "drop_path": 0.3},
+            "recipe": {
+                "lr": 3e-3,
+                "batch_size": 200,
+                "epochs": 3,
+                "warmup_epochs": 1,
+                "eval_every": 2,
+                "augmentation": {"crop_padding": 1, "flip": False, "randaugment": {"num_ops": 1, "magnitude": 5}},
+            },
+        }
+    },
+    "experiments": {
+        "pair": {
+            "benchmark": "digits",
+            "task_sets": {"mnist+optdigits": ["mnist", "optdigits"]},
+            "architectures": {"family": "vit", "depth": [2], "width": [8]},
+            "methods": {"single": {}, "grid": {"p1": [0.3, 0.7]}},
+            "seeds": 1,
+        }
+    },
+    "artifacts": {"figure_b": {"experiment": "pair"}},
+}
+
+
+# A machine that is busy with something else is no reason to fail.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
+
+#: The longest files. Two workers take whole files (what a file's tests share is made once), and these first.
+FIRST = ("workflow/test_run.py", "faults/test_dying.py", "workflow/test_presets.py")
+
+
+def pytest_collection_modifyitems(items):
+    rank = {ROOT / "tests" / name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: rank.get(item.path, len(FIRST)))
+
+
+@pytest.fixture(scope="session")
+def root():
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture
+def tiny():
+    """A small preset, free to be changed."""
+    return copy.deepcopy(TINY)
+
+
+@pytest.fixture
+def smoke():
+    """The part of the shipped preset `smoke` that is about digits, free to be changed."""
+    from scalarization.config import parse_value
+
+    preset = parse_value((ROOT / "workflow" / "presets" / "smoke.yaml").read_text())
+    del preset["costs"], preset["benchmarks"]["emoji_people"], preset["experiments"]["people"]
+    preset["artifacts"] = {a: s for a, s in preset["artifacts"].items() if s.get("experiment") == "digits_pair"}
+    return preset
+
+
+def _write_config(directory, content, **knobs):
+    directory.mkdir(parents=True, exist_ok=True)
+    file = directory / "mine.yaml"
+    file.write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False))
+    config = directory / "config.yaml"
+    places = {"results": str(directory / "results"), "reports": str(directory / "reports")}
+    config.write_text(yaml.safe_dump({"preset": str(file), **places, **knobs}, sort_keys=False))
+    return config
+
+
+@pytest.fixture(scope="session")
+def write_config():
+    """(directory, preset's content as dict or text, **knobs) -> path of a configuration that names the preset."""
+    return _write_config
+
+
+@pytest.fixture
+def make_plan(tmp_path):
+    """(preset's content, **knobs) -> its plan; files are below tmp_path."""
+    from scalarization.config import load_config
+    from scalarization.experiments import Plan
+
+    return lambda content, **knobs: Plan(load_config(_write_config(tmp_path, content, **knobs)))
+
+
+@pytest.fixture(scope="session")
+def digits_directory(tmp_path_factory):
+    """Directory of a prepared store of all bundled digits; not to be written to."""
+    from scalarization.data.prepare import prepare
+
+    directory = tmp_path_factory.mktemp("store") / "digits"
+    prepare(directory, "digits", ["mnist", "optdigits", "mfeat"], directory / "downloads")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def digits_store(digits_directory):
+    """Prepared store of all bundled digits."""
+    from scalarization.data.store import Store
+
+    return Store(digits_directory / "dataset.json")
+
+
+@pytest.fixture(scope="session")
+def digits_data(digits_store):
+    """All bundled digits in memory."""
+    import torch
+
+    from scalarization.data.device import DeviceData
+
+    return DeviceData(digits_store, ["mnist", "optdigits", "mfeat"], torch.device("cpu"))
+
+
+@pytest.fixture
+def one_thread():
+    """One compute thread of torch, as in a job with the default configuration."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+# --- Jobs as processes of their own ---
+
+
+class Job:
+    """A running `python -m scalarization ...`. What it writes to the terminal comes through a pipe."""
+
+    def __init__(self, pid, poll, pipe):
+        self.pid, self._poll = pid, poll
+        self.status = None
+        self._written = []
+        self._reader = threading.Thread(target=self._read, args=[pipe], daemon=True)
+        self._reader.start()
+
+    def _read(self, pipe):
+        with open(pipe, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                self._written.append(line)
+
+    def poll(self):
+        """Exit status (negative: the signal that killed it), or None."""
+        if self.status is None:
+            self.status = self._poll()
+        return self.status
+
+    def wait(self, seconds=120):
+        """Exit status, or None if it still runs after so many seconds."""
+        end = time.monotonic() + seconds
+        while self.poll() is None and time.monotonic() < end:
+            time.sleep(0.005)
+        return self.status
+
+    def send(self, number):
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    @property
+    def output(self):
+        """What it has written to the terminal."""
+        if self.status is not None:
+            self._reader.join(timeout=10)
+        return "".join(self._written)
+
+
+class Zygote:
+    """See zygote.py."""
+
+    def __init__(self):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+        command = [sys.executable, str(ROOT / "tests" / "zygote.py")]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        assert json.loads(self.process.stdout.readline()) == "ready"
+
+    def ask(self, **request):
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+
+@pytest.fixture(scope="session")
+def zygote():
+    zygote = Zygote()
+    yield zygote
+    zygote.process.stdin.close()
+    zygote.process.wait()
+
+
+@pytest.fixture
+def launch(request, tmp_path):
+    """(*arguments, folder, limit=None, whole=False, **environment) -> a started job.
+
+    `limit`: largest file that it may write, in bytes. `whole`: not forked but started with a new interpreter.
+    """
+    jobs = []
+
+    def launch(*arguments, folder, limit=None, whole=False, **environment):
+        arguments = [str(a) for a in arguments]
+        pipe = tmp_path / f"output_{len(jobs)}"
+        os.mkfifo(pipe)
+        if whole:
+
+            def restrict():
+                if limit:
+                    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+            process = subprocess.Popen(
+                [sys.executable, "-m", "scalarization", *arguments],
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                preexec_fn=restrict,
+            )
+            job = Job(process.pid, process.poll, process.stdout.fileno())
+        else:
+            zygote = request.getfixturevalue("zygote")
+            pid = zygote.ask(
+                arguments=arguments, folder=str(folder), output=str(pipe), limit=limit, environment=environment
+            )
+            job = Job(pid, lambda: zygote.ask(wait=pid), pipe)
+        jobs.append(job)
+        return job
+
+    yield launch
+    for job in jobs:
+        job.send(signal.SIGKILL)
+        job.wait()

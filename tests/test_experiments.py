@@ -1,0 +1,325 @@
+"""From presets to cells, runs and jobs: counts by hand, weights, merging, selection, shares."""
+
+import math
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scalarization.architectures import Architecture, expand, forward_flops
+from scalarization.config import load_config
+from scalarization.errors import ConfigError
+from scalarization.experiments import Plan
+from scalarization.methods import check_simplex, grid, proportional, uniform
+
+
+@pytest.fixture(scope="module")
+def paper(root):
+    return Plan(load_config(root / "config.yaml", {"preset": "paper"}))
+
+
+# --- The paper's CIFAR + STL experiment (A 1.1, A 2.1), counted by hand ---
+
+
+def test_paper_has_twelve_capacities(paper):
+    found = {c.architecture for c in paper.cells.values()}
+    assert found == {Architecture("vit", d, w) for d in (3, 6, 9) for w in (48, 96, 144, 192)}
+    assert len(found) == 3 * 4
+
+
+def test_paper_runs(paper):
+    runs = Counter()
+    for cell in paper.cells.values():
+        runs[cell.method] += len(cell.members)
+    assert runs["single"] == 12 * 2 * 3  # capacities x domains x seeds
+    assert runs["grid"] == 12 * 9 * 3  # capacities x weights of STL-10 x seeds
+    assert runs["proportional"] == 12 * 3
+    assert sum(runs.values()) == 432
+    assert len(paper.cells) == 12 * (2 + 1 + 1)
+
+
+def test_paper_steps(paper):
+    for cell in paper.cells.values():
+        assert cell.specification["steps_per_epoch"] == 20  # 5000 / 256 = 19.53, the last batch is full as well
+        assert cell.specification["epochs"] == 300
+        assert cell.steps == 6000
+        assert paper.images(cell) == 6000 * 256
+
+
+def test_paper_weights(paper):
+    cell = paper.cells["cifar_stl/stl10+cifar10/vit_d9_w192/proportional/base"]
+    assert cell.tasks == ("stl10", "cifar10")
+    assert {m.weights for m in cell.members} == {(5000 / 55000, 50000 / 55000)}
+    assert round(cell.members[0].weights[0], 4) == 0.0909
+    cell = paper.cells["cifar_stl/stl10+cifar10/vit_d3_w48/grid/base"]
+    assert [m.weights[0] for m in cell.members if m.seed == 0] == [p / 10 for p in range(1, 10)]
+    assert all(math.isclose(sum(m.weights), 1) for m in cell.members)
+    assert [m.seed for m in cell.members] == [0, 1, 2] * 9
+    assert [m.index for m in cell.members] == [i for i in range(9) for _ in range(3)]
+
+
+def test_paper_models_of_one_domain_are_looked_at_on_both(paper):
+    single = paper.cells["cifar_stl/stl10/vit_d3_w48/single/base"]
+    assert single.tasks == ("stl10",) and {m.weights for m in single.members} == {(1.0,)}
+    assert single.specification["evaluated"] == ["cifar10", "stl10"]
+
+
+def test_paper_grid_cells_are_split_over_jobs(paper):
+    cell = paper.cells["cifar_stl/stl10+cifar10/vit_d3_w48/grid/base"]
+    assert [len(s.members) for s in paper.shares(cell)] == [9, 9, 9]  # 27 members, at most 9 in a job
+
+
+# --- Weights ---
+
+
+@given(tasks=st.integers(1, 5), extra=st.integers(0, 8))
+@settings(max_examples=60)
+def test_simplex_grid_is_all_interior_points(tasks, extra):
+    parts = max(2, tasks + extra)
+    names = [f"t{t}" for t in range(tasks)]
+    points = grid.weight_settings({"simplex_step": 1 / parts}, names, {})
+    assert len(points) == len({tuple(p) for p in points}) == math.comb(parts - 1, tasks - 1)
+    for point in points:
+        check_simplex(point, names)
+        assert min(point) > 0
+        assert all(math.isclose(w * parts, round(w * parts), abs_tol=1e-9) for w in point)
+
+
+def test_simplex_grid_that_is_too_coarse_stops():
+    with pytest.raises(ConfigError, match=r"simplex_step = 0\.5.*3 members"):
+        grid.weight_settings({"simplex_step": 0.5}, ["a", "b", "c"], {})
+
+
+@given(p=st.lists(st.floats(0, 1), min_size=1, max_size=9, unique=True))
+def test_grid_of_two_is_on_the_simplex(p):
+    for point in grid.weight_settings({"p1": p}, ["a", "b"], {}):
+        check_simplex(point, ["a", "b"])
+
+
+@given(sizes=st.lists(st.integers(1, 10**6), min_size=1, max_size=6))
+def test_heuristics_are_on_the_simplex(sizes):
+    tasks = [f"t{i}" for i in range(len(sizes))]
+    known = dict(zip(tasks, sizes, strict=True)) | {"another": 10**6}
+    (weights,) = proportional.weight_settings({}, tasks, known)
+    check_simplex(weights, tasks)
+    assert all(math.isclose(w * sizes[0], weights[0] * s) for w, s in zip(weights, sizes, strict=True))
+    (weights,) = uniform.weight_settings({}, tasks, known)
+    check_simplex(weights, tasks)
+    assert len(set(weights)) == 1
+
+
+@pytest.mark.parametrize("weights", [[0.5, 0.6], [1.2, -0.2], [0.5, 0.4999], [float("nan"), 1.0], [1.0]])
+def test_off_the_simplex(weights):
+    with pytest.raises(ConfigError):
+        check_simplex(weights, ["a", "b"])
+
+
+# --- Cells of several experiments ---
+
+GRID = "digits/mnist+optdigits/vit_d2_w8/grid/base"
+
+
+def two_experiments(preset, methods, **changes):
+    first = preset["experiments"]["pair"]
+    preset["experiments"]["second"] = {**first, "methods": methods, **changes}
+    return preset
+
+
+def test_experiments_share_a_cell(tiny, make_plan):
+    tiny["experiments"]["pair"]["methods"] = {"grid": {"p1": [0.3, 0.7]}}
+    plan = make_plan(two_experiments(tiny, {"grid": {"p1": [0.7, 0.5]}}, seeds=2))
+    assert list(plan.cells) == [GRID]
+    found = [(m.index, m.weights[0], m.seed) for m in plan.cells[GRID].members]
+    # 0.3 with one seed from the first; 0.7 from both; 0.5 from the second, which has two seeds
+    assert found == [(0, 0.3, 0), (1, 0.7, 0), (1, 0.7, 1), (2, 0.5, 0), (2, 0.5, 1)]
+    assert [c.name for c in plan.experiment("second")] == [GRID]
+
+
+def test_same_weights_written_differently_are_one_member(tiny, make_plan):
+    tiny["experiments"]["pair"]["methods"] = {"grid": {"p1": [i / 10 for i in range(1, 10)]}}
+    plan = make_plan(two_experiments(tiny, {"grid": {"simplex_step": 0.1}}))
+    assert len(plan.cells[GRID].members) == 9
+    tiny["experiments"]["second"]["methods"] = {"grid": {"points": [[0.3, 0.7], [0.9, 0.1]]}}
+    assert len(make_plan(tiny).cells[GRID].members) == 9
+
+
+def test_baselines_are_trained_once_for_all_task_sets(tiny, make_plan):
+    tiny["benchmarks"]["digits"]["domains"].append("mfeat")
+    tiny["experiments"]["pair"]["task_sets"] = {
+        "mnist+optdigits": ["mnist", "optdigits"],
+        "mnist+mfeat": ["mnist", "mfeat"],
+    }
+    plan = make_plan(tiny)
+    assert Counter(c.method for c in plan.cells.values()) == {"single": 3, "grid": 2}
+
+
+def test_experiments_that_disagree_on_a_cell_are_named(tiny, make_plan):
+    two_experiments(tiny, {"grid": {"p1": [0.3]}}, variants={"base": {"recipe": {"lr": 0.5}}})
+    with pytest.raises(ConfigError) as caught:
+        make_plan(tiny)
+    for word in ("experiments.second", "'pair'", GRID, "recipe", "0.5", "0.003"):
+        assert word in str(caught.value)
+
+
+def test_task_set_of_one_name_with_members_in_another_order_is_a_conflict(tiny, make_plan):
+    two_experiments(tiny, {"grid": {"p1": [0.3]}}, task_sets={"mnist+optdigits": ["optdigits", "mnist"]})
+    with pytest.raises(ConfigError, match=r"experiments\.second.*tasks"):
+        make_plan(tiny)
+
+
+def test_specification_holds_all_that_a_run_depends_on(tiny, make_plan):
+    base = make_plan(tiny).cells[GRID].describe()
+    for path, value in [("lr", 0.1), ("batch_size", 50), ("epochs", 4), ("precision", "bfloat16"), ("eval_every", 1)]:
+        tiny["benchmarks"]["digits"]["recipe"] |= {path: value}
+        changed = make_plan(tiny).cells[GRID].describe()
+        assert changed != base
+        base = changed
+    assert make_plan(tiny, seed=1).cells[GRID].describe() != base
+    assert make_plan(tiny, threads=2).cells[GRID].describe() != base
+    # These say where and when something runs, never what comes out.
+    tiny["jobs"] = {"minutes": 0, "members_per_job": 1}
+    assert make_plan(tiny, checkpoint_seconds=1).cells[GRID].describe() == base
+
+
+# --- A part of a preset ---
+
+
+def test_only_some_capacities_and_seeds(smoke, make_plan):
+    whole = make_plan(smoke)
+    part = make_plan(smoke, only={"capacities": ["vit_d1_w16"], "seeds": [1]})
+    assert set(part.cells) == {name for name in whole.cells if "vit_d1_w16" in name}
+    for name, cell in part.cells.items():
+        # The same runs under the same numbers, so that a part can be completed later.
+        assert cell.members == tuple(m for m in whole.cells[name].members if m.seed == 1)
+    assert part.artifacts() == whole.artifacts()
+
+
+def test_only_leaves_out_artifacts_without_any_cell(smoke, make_plan):
+    experiment = smoke["experiments"]["digits_pair"]
+    smoke["experiments"]["wide"] = {**experiment, "architectures": {"family": "vit", "depth": [1], "width": [32]}}
+    smoke["artifacts"]["figure_b_wide"] = {"kind": "figure_b", "experiment": "wide"}
+    assert "figure_b_wide" in make_plan(smoke).artifacts()
+    part = make_plan(smoke, only={"capacities": ["vit_d1_w8"]})
+    assert part.artifacts() == [a for a in smoke["artifacts"] if a != "figure_b_wide"]
+
+
+def test_only_nothing_stops(smoke, make_plan):
+    smoke["experiments"]["other"] = {**smoke["experiments"]["digits_pair"], "seeds": 3}
+    smoke["experiments"]["other"]["architectures"] = {"family": "vit", "depth": [1], "width": [32]}
+    with pytest.raises(ConfigError, match=r"only = .*vit_d1_w8.*nothing"):
+        make_plan(smoke, only={"capacities": ["vit_d1_w8"], "seeds": [2]})
+
+
+# --- Shares and jobs ---
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 7, 100, None])
+def test_shares_partition_the_members(smoke, make_plan, limit):
+    smoke["jobs"] = {"members_per_job": limit}
+    plan = make_plan(smoke)
+    for cell in plan.cells.values():
+        shares = plan.shares(cell)
+        assert sorted((m.index, m.seed) for s in shares for m in s.members) == [(m.index, m.seed) for m in cell.members]
+        lengths = [len(s.members) for s in shares]
+        assert max(lengths) - min(lengths) <= 1 and (limit is None or max(lengths) <= limit)
+        assert len({plan.share_file(s) for s in shares}) == len(shares)
+        assert (plan.share_file(shares[0]) == plan.run_file(cell)) == (len(shares) == 1)
+        assert [plan.share(s.name) for s in shares] == shares
+
+
+@pytest.mark.parametrize("minutes", [0, 0.01, 0.05, 1000])
+@pytest.mark.parametrize("limit", [3, None])
+def test_jobs_train_every_share_once(smoke, make_plan, minutes, limit):
+    smoke["jobs"] = {"members_per_job": limit, "minutes": minutes}
+    plan = make_plan(smoke)
+    jobs = plan.jobs()
+    trained = Counter(s.name for job in jobs for s in job.shares)
+    assert set(trained.values()) == {1}
+    assert set(trained) == {s.name for c in plan.cells.values() for s in plan.shares(c)}
+    assert len({j.name for j in jobs}) == len(jobs)
+    if minutes == 0:
+        assert all(len(j.shares) == 1 for j in jobs)
+    if minutes == 1000:
+        assert len(jobs) == 1
+
+
+def test_jobs_keep_benchmarks_apart(smoke, root, make_plan):
+    paper = load_config(root / "config.yaml", {"preset": "paper"}).preset
+    smoke["benchmarks"] |= paper["benchmarks"]
+    smoke["experiments"] |= paper["experiments"]
+    smoke["jobs"]["minutes"] = 10**6
+    jobs = make_plan(smoke).jobs()
+    assert {j.benchmark for j in jobs} == {"digits", "cifar_stl"}
+    assert all(s.cell.benchmark == j.benchmark for j in jobs for s in j.shares)
+
+
+def test_unknown_cells_and_parts_are_named(smoke, make_plan):
+    plan = make_plan(smoke)
+    with pytest.raises(ConfigError, match=r"vit_d1_w9.*did you mean .*vit_d1_w8"):
+        plan.share("digits/mnist/vit_d1_w9/single/base")
+    with pytest.raises(ConfigError, match="no part '4/2'"):
+        plan.share("digits/mnist+optdigits/vit_d1_w8/grid/base@4/2")
+
+
+def test_fingerprint_changes_with_members_and_recipe(tiny, make_plan):
+    def fingerprint():
+        plan = make_plan(tiny)
+        return plan.shares(plan.cells[GRID])[0].fingerprint()
+
+    found = [fingerprint(), fingerprint()]
+    tiny["experiments"]["pair"]["methods"]["grid"]["p1"].append(0.5)
+    found.append(fingerprint())
+    tiny["experiments"]["pair"]["seeds"] = 2
+    found.append(fingerprint())
+    tiny["benchmarks"]["digits"]["recipe"]["lr"] = 0.1
+    found.append(fingerprint())
+    assert found[0] == found[1] and len(set(found)) == 4
+
+
+# --- Architectures ---
+
+
+@given(depth=st.integers(1, 99), width=st.integers(1, 9999))
+def test_architecture_names_round_trip(depth, width):
+    architecture = Architecture("vit", depth, width)
+    assert Architecture.parse(architecture.name) == architecture
+
+
+@pytest.mark.parametrize("name", ["vit", "vit_d_w8", "vit_d1_w8x", "vit_d1", "resnet_d1_w8", "vit_d1_w8/grid", ""])
+def test_other_names_are_no_architectures(name):
+    with pytest.raises(ValueError, match="vit_d6_w96"):
+        Architecture.parse(name)
+
+
+def test_expand_is_depth_times_width():
+    names = [a.name for a in expand({"family": "vit", "depth": [1, 2], "width": [8, 16]})]
+    assert names == ["vit_d1_w8", "vit_d1_w16", "vit_d2_w8", "vit_d2_w16"]
+
+
+@pytest.mark.parametrize(
+    ("name", "patch", "heads", "mlp_ratio", "size", "channels"),
+    [("vit_d3_w48", 4, 12, 2, 32, 3), ("vit_d9_w192", 4, 12, 2, 32, 3), ("vit_d2_w80", 4, 8, 4, 16, 1)],
+)
+def test_flops_are_those_of_the_real_network(name, patch, heads, mlp_ratio, size, channels):
+    import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from scalarization import models
+
+    architecture = Architecture.parse(name)
+    options = {"patch": patch, "heads": heads, "mlp_ratio": mlp_ratio, "drop_path": 0.0}
+    network = models.build(architecture, options, (size, size, channels), 10)
+    # Attention written out as matrix products, which the counter sees on every device.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, channels, size, size))
+    assert forward_flops(architecture, options, size, channels) == pytest.approx(counter.get_total_flops(), rel=0.02)
+
+
+def test_estimates_add_up(paper):
+    cell = paper.cells["cifar_stl/stl10/vit_d9_w192/single/base"]
+    # A forward pass and a backward pass of twice its cost, for every image of 6,000 batches of 256.
+    forward = forward_flops(cell.architecture, cell.specification["model"], 32, 3)
+    assert paper.flops(cell) == 3 * forward * 6000 * 256
+    assert paper.seconds(cell) == pytest.approx(6000 * 0.02 + paper.flops(cell) / 5e12)
