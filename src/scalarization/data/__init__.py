@@ -1,0 +1,1 @@
+"""Prepared store, sampling of domains, augmentation in batches."""

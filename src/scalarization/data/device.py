@@ -1,0 +1,61 @@
+"""A prepared store of small images in the memory of the device, shared by all runs of a job."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from scalarization.benchmarks import SPLITS
+from scalarization.data.augmentation import Augmentation
+from scalarization.data.store import Store
+
+
+class DeviceData:
+    """All images of some domains as one uint8 tensor.
+
+    Args:
+        store: Prepared store.
+        domains: Domains to load.
+        device: Where to.
+    """
+
+    def __init__(self, store: Store, domains: list[str], device: torch.device) -> None:
+        parts = [(d, s) for d in domains for s in SPLITS]
+        ends = np.cumsum([len(store.labels(*p)) for p in parts]).tolist()
+        self._bounds = dict(zip(parts, zip([0, *ends[:-1]], ends, strict=True), strict=True))
+        images = np.concatenate([store.images(*p) for p in parts])
+        self.images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(device)
+        self.labels = torch.from_numpy(np.concatenate([store.labels(*p) for p in parts])).to(device)
+        mean, std = (torch.tensor(store.facts["normalisation"][k], device=device) for k in ("mean", "std"))
+        # (x / 255 - mean) / std as one multiplication and one addition
+        self._scale = (1 / (255 * std))[:, None, None]
+        self._shift = (-mean / std)[:, None, None]
+
+    def start(self, domain: str, split: str) -> int:
+        """Row of the first image of a split."""
+        return self._bounds[domain, split][0]
+
+    def size(self, domain: str, split: str) -> int:
+        """Number of images of a split."""
+        start, stop = self._bounds[domain, split]
+        return stop - start
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """From uint8 [B, C, H, W] to float32 of zero mean and unit variance over the train splits."""
+        return torch.addcmul(self._shift, images.float(), self._scale)
+
+    def batch(self, rows: torch.Tensor, augmentation: Augmentation, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """One batch.
+
+        Args:
+            rows: int64 [B], rows as counted by :meth:`start`.
+            augmentation: What to do with the images.
+            seed: Seed of the augmentation.
+
+        Returns:
+            float32 images [B, C, H, W] and int64 labels [B].
+        """
+        images = self.images.index_select(0, rows)
+        if augmentation.active:
+            images = augmentation(images, seed)
+        return self.normalise(images), self.labels.index_select(0, rows)

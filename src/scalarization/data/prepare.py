@@ -1,0 +1,81 @@
+"""Making a prepared store from a benchmark's original files."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scalarization import benchmarks
+from scalarization.benchmarks import SPLITS, DomainData
+from scalarization.data.store import FORMAT
+from scalarization.storage import replacing, write_json
+
+
+def prepare(directory: Path, benchmark: str, domains: list[str], downloads: Path) -> None:
+    """Make a benchmark's prepared store from its original files.
+
+    Args:
+        directory: Directory of the store.
+        benchmark: Benchmark's name.
+        domains: Domains to prepare.
+        downloads: Directory of the original archives.
+
+    Raises:
+        DataError: An original file is missing or damaged.
+    """
+    module = benchmarks.load(benchmark)
+    info = module.INFO
+    labels = {"classes": list(info.classes), "attributes": list(info.attributes)}
+    facts = {"setting": info.setting, **labels, **module.PROVENANCE}
+    write_store(directory, benchmark, module.read(domains, downloads), facts)
+
+
+def write_store(directory: Path, benchmark: str, domains: dict[str, DomainData], facts: dict[str, Any]) -> None:
+    """Write a prepared store; ``dataset.json`` comes last and makes it complete.
+
+    Args:
+        directory: Where to.
+        benchmark: Benchmark's name.
+        domains: Its data.
+        facts: Classes, source, licence and whatever else belongs into ``dataset.json``.
+    """
+    described: dict[str, Any] = {}
+    moments = []
+    for name, domain in domains.items():
+        rows = np.concatenate([domain.splits[s] for s in SPLITS])
+        if len(np.unique(rows)) != len(rows):
+            raise ValueError(f"{benchmark}: splits of {name} overlap")
+        bounds = np.cumsum([0, *(len(domain.splits[s]) for s in SPLITS)])
+        images = np.ascontiguousarray(domain.images[rows])
+        labels = domain.labels[rows].astype(np.int64 if domain.labels.ndim == 1 else np.uint8)
+        train = images[: bounds[1]].astype(np.float64) / 255
+        moments.append((train.mean(axis=(0, 1, 2)), (train**2).mean(axis=(0, 1, 2))))
+        described[name] = {
+            "splits": {s: [int(bounds[i]), int(bounds[i + 1])] for i, s in enumerate(SPLITS)},
+            **_label_counts(labels, bounds, len(facts["classes"])),
+            "files": {kind: _save(directory, name, kind, a) for kind, a in (("images", images), ("labels", labels))},
+        }
+    # One normalisation for all domains, each domain counted alike: the network must not be told the domain.
+    mean = np.mean([m for m, _ in moments], axis=0)
+    std = np.sqrt(np.mean([s for _, s in moments], axis=0) - mean**2)
+    content = {"format": FORMAT, "benchmark": benchmark, **facts, "domains": described}
+    content["normalisation"] = {"mean": mean.round(6).tolist(), "std": std.round(6).tolist()}
+    write_json(directory / "dataset.json", content)
+
+
+def _label_counts(labels: np.ndarray, bounds: np.ndarray, classes: int) -> dict[str, Any]:
+    parts = {s: labels[bounds[i] : bounds[i + 1]] for i, s in enumerate(SPLITS)}
+    if labels.ndim == 1:
+        return {"samples_per_class": {s: np.bincount(p, minlength=classes).tolist() for s, p in parts.items()}}
+    return {"positives_per_attribute": {s: p.sum(0, dtype=int).tolist() for s, p in parts.items()}}
+
+
+def _save(directory: Path, domain: str, kind: str, array: np.ndarray) -> dict[str, Any]:
+    path = directory / f"{domain}_{kind}.npy"
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array)
+    content = path.read_bytes()
+    return {"name": path.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
