@@ -1,0 +1,1 @@
+"""Training loop, schedule, evaluation, checkpoints, and the job around them."""

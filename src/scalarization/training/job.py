@@ -1,0 +1,271 @@
+"""One job: trains some cells, or shares of cells, and writes their run files."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from scalarization.config import suggestion
+from scalarization.data.store import Store
+from scalarization.digests import training_digest
+from scalarization.errors import DataError, StoppedError, UserError
+from scalarization.experiments import Cell, Member, Plan, Share
+from scalarization.storage import read_metadata, read_run_file, write_run_file, write_table
+from scalarization.training.records import RunRecord
+from scalarization.training.stop import Stop
+
+if TYPE_CHECKING:
+    import torch
+
+    from scalarization.data.device import DeviceData
+
+logger = logging.getLogger(__name__)
+LOG_SECONDS = 15
+
+
+def train_shares(plan: Plan, shares: Sequence[Share], time_limit: float | None) -> None:
+    """Train what is not yet trained, and write one run file per share.
+
+    Args:
+        plan: The preset.
+        shares: What to train, all of one benchmark.
+        time_limit: Seconds after which the job must have left; it saves its state some time before.
+
+    Raises:
+        UserError: Shares of several benchmarks, or CUDA was asked for and is not there.
+        DataError: The prepared store is missing or damaged, or an output cannot be written.
+        StoppedError: The job was asked to stop; its state is saved, and the same call goes on from there.
+    """
+    found = {s.cell.benchmark for s in shares}
+    if len(found) != 1:
+        raise UserError(f"one job trains cells of one benchmark, here are {', '.join(sorted(found))}")
+    stop = Stop(time_limit)
+    store = Store(plan.store_file(found.pop()))
+    job = _Job(plan, shares, store, stop)
+    for share in shares:
+        began = time.monotonic()
+        job.train(share)
+        logger.info(
+            "%s: %d runs in %s",
+            share.name,
+            len(share.members),
+            _clock(time.monotonic() - began),
+            extra={"terminal": True},
+        )
+
+
+def merge_shares(plan: Plan, cell: Cell) -> None:
+    """Put the run files of a cell's shares together into the cell's own.
+
+    Raises:
+        DataError: A share's file is missing or damaged.
+    """
+    files = [plan.share_file(s) for s in plan.shares(cell)]
+    tables = [read_run_file(f) for f in files]
+    table = pa.concat_tables(tables).sort_by([("member", "ascending"), ("seed", "ascending"), ("epoch", "ascending")])
+    write_run_file(plan.run_file(cell), table.to_pylist(), read_metadata(files[0]))
+
+
+def measure_costs(plan: Plan, name: str) -> None:
+    """Make a measurement of cost of the preset and write its table.
+
+    Raises:
+        UserError: There is no such measurement, or CUDA was asked for and is not there.
+        DataError: The prepared store is missing or damaged, or the output cannot be written.
+    """
+    if name not in plan.costs():
+        raise UserError(f"{plan.config.preset_file}: no costs '{name}'; {suggestion(name, plan.costs())}")
+    cell = plan.costs_cell(name)
+    job = _Job(plan, [Share(cell)], Store(plan.store_file(cell.benchmark)), Stop())
+    device, data = job.prepare()
+
+    from scalarization.training.bench import measure
+
+    rows = measure(cell, data, device, cell.specification["tasks"], cell.specification["rounds"])
+    metadata = {"specification": cell.describe(), "environment": _environment(device)}
+    write_table(plan.costs_file(name), pa.Table.from_pylist(rows), metadata)
+
+
+class _Job:
+    """What the shares of a job have in common: the device, the images, and how far the job is."""
+
+    def __init__(self, plan: Plan, shares: Sequence[Share], store: Store, stop: Stop) -> None:
+        self.plan, self.shares, self.store, self.stop = plan, shares, store, stop
+        self._device: torch.device | None = None
+        self._data: DeviceData | None = None
+        self._startup: float | None = None
+        self._total = sum(len(s.members) for s in shares)
+        self._done = 0
+
+    def record(self, cell: Cell, member: Member) -> RunRecord:
+        return RunRecord(
+            self.plan.config.results / "checkpoints",
+            cell,
+            member,
+            self.store.digest,
+            training_digest(cell.architecture.family, cell.method),
+        )
+
+    def train(self, share: Share) -> None:
+        """Train the runs of one share that are not finished, then write its run file and timings."""
+        rows, timings = [], []
+        facts: dict[str, Any] = {}
+        for member in share.members:
+            record = self.record(share.cell, member)
+            finished = record.finished()
+            if finished is None:
+                with record.locked():
+                    finished = record.finished() or self._train_member(share.cell, member, record)
+            self._done += 1
+            rows += [{**_identity(share.cell, member), **row} for row in finished["rows"]]
+            timings.append({"cell": share.cell.name, "member": member.index, "seed": member.seed, **finished["timing"]})
+            facts = finished["environment"]
+        metadata = {
+            "specification": share.cell.describe(),
+            "code": training_digest(share.cell.architecture.family, share.cell.method),
+            "data": self.store.digest,
+            "environment": facts,
+        }
+        write_run_file(self.plan.share_file(share), rows, metadata)
+        part = "" if share.parts == 1 else f".{share.part}of{share.parts}"
+        timings_file = self.plan.config.results / "timings" / f"{share.cell.slug}{part}.parquet"
+        write_table(timings_file, pa.Table.from_pylist(timings))
+
+    def _train_member(self, cell: Cell, member: Member, record: RunRecord) -> dict[str, Any]:
+        from scalarization.training.loop import Trainer
+
+        began = time.perf_counter()
+        device, data = self.prepare()
+        trainer = Trainer(cell, member, data, device)
+        for file, payload in record.checkpoints():
+            try:
+                trainer.load_state(payload)
+            except ValueError:
+                record.set_aside_foreign(file)
+                trainer = Trainer(cell, member, data, device)  # that one is half loaded
+                continue
+            logger.info("%s: goes on from step %d", self._label(cell, member), trainer.step)
+            break
+        startup, self._startup = self._startup or 0.0, 0.0
+        resumed = trainer.step
+        self._progress(trainer, record, began)
+        seconds = time.perf_counter() - began
+        images = (trainer.step - resumed) * trainer.recipe["batch_size"]
+        timing = {
+            "startup_cpu_seconds": startup,
+            "seconds": seconds,
+            "evaluation_seconds": trainer.evaluation_seconds,
+            "images": images,
+            "images_per_second": images / max(1e-9, seconds - trainer.evaluation_seconds),
+        }
+        record.finish(trainer.rows, {"timing": timing, "environment": _environment(device)})
+        return {"rows": trainer.rows, "timing": timing, "environment": _environment(device)}
+
+    def _progress(self, trainer: Any, record: RunRecord, began: float) -> None:
+        """Train to the end, with checkpoints, log lines, and leaving when asked to."""
+        cell, first = trainer.cell, trainer.step
+        saved = logged = time.monotonic()
+
+        def after_step() -> None:
+            nonlocal saved
+            reason = self.stop.reason
+            if reason:
+                record.save(trainer.step, trainer.state())
+                raise StoppedError(
+                    f"{self._label(cell, trainer.member)}: {reason}; state saved at step {trainer.step} of {cell.steps}"
+                    ", the same command goes on from there"
+                )
+            if time.monotonic() - saved >= self.plan.config.checkpoint_seconds:
+                record.save(trainer.step, trainer.state())
+                saved = time.monotonic()
+
+        while trainer.epoch < cell.specification["epochs"]:
+            trainer.train_epoch(after_step)
+            loss = trainer.mean_loss
+            evaluated = len(trainer.rows)
+            trainer.evaluate_epoch()
+            if trainer.step < cell.steps:
+                after_step()
+            if len(trainer.rows) > evaluated or time.monotonic() - logged >= LOG_SECONDS:
+                logged = time.monotonic()
+                seconds = time.perf_counter() - began
+                rate = (trainer.step - first) / seconds
+                logger.info(
+                    "%s | epoch %d/%d | loss %.4f | %s images/s | %s left in this run",
+                    self._label(cell, trainer.member),
+                    trainer.epoch,
+                    cell.specification["epochs"],
+                    loss,
+                    f"{rate * trainer.recipe['batch_size']:,.0f}",
+                    _clock((cell.steps - trainer.step) / rate),
+                )
+
+    def _label(self, cell: Cell, member: Member) -> str:
+        weights = ",".join(f"{w:.3g}" for w in member.weights)
+        return f"{cell.name} run {self._done + 1}/{self._total} (p {weights}, seed {member.seed})"
+
+    def prepare(self) -> tuple[torch.device, DeviceData]:
+        """The device and the images on it; made at the first call, from when on signals are taken note of."""
+        if self._device is None or self._data is None:
+            import torch
+
+            from scalarization.data.device import DeviceData
+
+            wanted = self.plan.config.device
+            if wanted == "cuda" and not torch.cuda.is_available():
+                raise UserError("device = cuda, but torch finds no CUDA device; set device: auto or cpu in config.yaml")
+            if wanted == "auto":
+                wanted = "cuda" if torch.cuda.is_available() else "cpu"
+            torch.set_num_threads(self.plan.config.threads)
+            self._device = torch.device(wanted)
+            needed = {d for s in self.shares for d in s.cell.specification["evaluated"]}
+            missing = needed - set(self.store.facts["domains"])
+            if missing:
+                raise DataError(
+                    f"{self.store.directory}: holds no domain {', '.join(sorted(missing))}; delete it and run again"
+                )
+            self._data = DeviceData(self.store, sorted(needed), self._device)
+            self._startup = time.process_time()
+            self.stop.listen()
+        return self._device, self._data
+
+
+def _identity(cell: Cell, member: Member) -> dict[str, Any]:
+    architecture = cell.architecture
+    return {
+        "benchmark": cell.benchmark,
+        "task_set": cell.task_set,
+        "architecture": architecture.name,
+        "depth": architecture.depth,
+        "width": architecture.width,
+        "shared_layers": architecture.shared_layers,
+        "method": cell.method,
+        "variant": cell.variant,
+        "member": member.index,
+        "seed": member.seed,
+        "weights": list(member.weights),
+    }
+
+
+def _environment(device: torch.device) -> dict[str, Any]:
+    import torch
+
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    versions = {}
+    for package in ("torch", "torchvision", "timm", "numpy", "pyarrow", "scalarization"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {"device": name, "threads": torch.get_num_threads(), "versions": versions}
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,130 @@
+"""What a run leaves on disk while it trains and when it is finished, keyed by everything that it depends on.
+
+``<results>/checkpoints/<key>/`` holds up to two checkpoints of a run in progress, and a small ``finished.json`` with
+its rows afterwards, so that no finished run is trained twice, whichever job it is in. No torch here: a job whose runs
+are all finished must not import it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from scalarization.errors import DataError
+from scalarization.experiments import Cell, Member
+from scalarization.storage import PART, replacing, write_json
+
+MAGIC = b"scalarization checkpoint 2\n"
+KEEP = 2
+logger = logging.getLogger(__name__)
+
+
+class RunRecord:
+    """Directory of one run.
+
+    Args:
+        root: ``<results>/checkpoints``.
+        cell: The run's cell.
+        member: The run.
+        data: Digest of the prepared store.
+        code: Digest of the code that trains it.
+    """
+
+    def __init__(self, root: Path, cell: Cell, member: Member, data: str, code: str) -> None:
+        self.identity = {
+            **cell.describe(),
+            "weights": list(member.weights),
+            "seed": member.seed,
+            "data": data,
+            "code": code,
+        }
+        self.key = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:24]
+        self.directory = root / self.key
+        self.finished_file = self.directory / "finished.json"
+
+    def finished(self) -> dict[str, Any] | None:
+        """What :meth:`finish` wrote, or None; a damaged file is set aside."""
+        try:
+            content = json.loads(self.finished_file.read_text(encoding="utf-8"))
+            whole = isinstance(content["rows"], list) and content["timing"] and content["environment"]
+            if whole and content["identity"] == self.identity:
+                self._clear()
+                return content
+            reason = "belongs to another run" if whole else "is damaged (not whole)"
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            reason = f"is damaged ({error})"
+        self._set_aside(self.finished_file, reason)
+        return None
+
+    def finish(self, rows: list[dict[str, Any]], facts: dict[str, Any]) -> None:
+        """Keep the rows of the finished run and drop its checkpoints."""
+        write_json(self.finished_file, {"identity": self.identity, **facts, "rows": rows})
+        self._clear()
+
+    def save(self, step: int, payload: bytes) -> None:
+        """Write a checkpoint; the two newest are kept. A refusal of the file system is reported, not raised.
+
+        Training goes on without this checkpoint: losing it costs time only if the job dies as well.
+        """
+        header = MAGIC + self.key.encode() + hashlib.sha256(payload).digest()
+        try:
+            with replacing(self.directory / f"step_{step:09d}.ckpt") as temporary, temporary.open("wb") as file:
+                file.write(header)
+                file.write(payload)
+        except DataError as error:
+            logger.warning("checkpoint at step %d not written, training goes on: %s", step, error)
+            return
+        for file in self._checkpoints()[KEEP:]:
+            file.unlink(missing_ok=True)
+
+    def checkpoints(self) -> Iterator[tuple[Path, bytes]]:
+        """Files and payloads of undamaged checkpoints, newest first; damaged and foreign ones are set aside."""
+        key_end = len(MAGIC) + len(self.key)
+        payload_start = key_end + hashlib.sha256().digest_size
+        for file in self._checkpoints():
+            content = file.read_bytes()
+            if not content.startswith(MAGIC):
+                self._set_aside(file, "is no checkpoint of this program")
+            elif hashlib.sha256(content[payload_start:]).digest() != content[key_end:payload_start]:
+                self._set_aside(file, "is damaged (checksum differs)")
+            elif content[len(MAGIC) : key_end] != self.key.encode():
+                self.set_aside_foreign(file)
+            else:
+                yield file, content[payload_start:]
+
+    def set_aside_foreign(self, file: Path) -> None:
+        """Put away a checkpoint of another run."""
+        self._set_aside(file, "belongs to another run")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the directory; wait while another process trains the same run (clusters may start a job twice)."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with (self.directory / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                logger.warning("%s: another process trains this run; waiting for it", self.directory)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _clear(self) -> None:
+        """Remove what a finished run does not need: checkpoints, and parts of files that were cut off by a kill."""
+        for file in (*self._checkpoints(), *self.directory.glob(f".*{PART}")):
+            file.unlink(missing_ok=True)
+
+    def _checkpoints(self) -> list[Path]:
+        return sorted(self.directory.glob("step_*.ckpt"), reverse=True)
+
+    def _set_aside(self, file: Path, reason: str) -> None:
+        aside = file.with_name(f"{file.name}.bad")
+        file.replace(aside)
+        logger.warning("%s %s: set aside as %s", file, reason, aside.name)

@@ -1,0 +1,64 @@
+"""Calls that cannot work end at once, with exit status 2 and one message that names what is wrong."""
+
+import pytest
+
+from .conftest import GRID
+
+
+@pytest.fixture
+def fails(launch, folder):
+    """(*arguments) -> what the call said."""
+
+    def fails(*arguments):
+        job = launch(*arguments, "--config", folder.config, folder=folder.directory, whole=True)
+        assert job.wait() == 2, job.output
+        assert "Traceback" not in job.output
+        return job.output
+
+    return fails
+
+
+def test_unknown_cell(fails):
+    said = fails("train", "--cell", GRID.replace("w8", "w9"))
+    assert "vit_d2_w9" in said and f"did you mean '{GRID}'" in said
+
+
+def test_no_prepared_store(fails, folder):
+    (folder.results / "data" / "digits").unlink()
+    said = fails("train", "--cell", GRID)
+    assert "data/digits/dataset.json: no prepared data" in said and "snakemake" in said
+
+
+def test_setting_that_is_none(fails):
+    assert "--set threads" in fails("plan", "--set", "threads")
+    assert "thread = 2: unknown key" in fails("plan", "--set", "thread=2")
+
+
+def test_bad_preset(fails, folder):
+    preset = folder.directory / "mine.yaml"
+    preset.write_text(preset.read_text().replace("seeds: 1", "seeds: 0"))
+    assert f"{preset}: experiments.pair.seeds = 0" in fails("train", "--cell", GRID)
+
+
+def test_damaged_part_of_a_cell(fails, folder):
+    preset = folder.directory / "mine.yaml"
+    preset.write_text(preset.read_text().replace("minutes: 100", "members_per_job: 1"))
+    plan = folder.plan()
+    first, second = (plan.share_file(s) for s in plan.shares(plan.cell(GRID)))
+    assert f"{first}: no such run file" in fails("merge", "--cell", GRID)
+    first.parent.mkdir(parents=True)
+    first.write_bytes(b"PAR1 and no more")
+    assert f"{first}: not a readable Parquet file" in fails("merge", "--cell", GRID)
+
+
+def test_plan_prints_every_cell_and_its_cost(folder, launch):
+    import pyarrow.parquet as pq
+
+    job = launch("plan", "--config", folder.config, folder=folder.directory, whole=True)
+    assert job.wait() == 0, job.output
+    printed = "".join(job.output.split())
+    assert "4runs" in printed and "192steps" in printed  # 2 baselines and 2 weights, 48 steps each
+    table = pq.read_table(folder.results / "plan.parquet").to_pylist()
+    assert [r["runs"] for r in table if r["cell"] == GRID] == [2]
+    assert sum(r["steps"] for r in table) == 4 * 48 and sum(r["images"] for r in table) == 4 * 48 * 100
+    assert all(r["hours"] > 0 and not r["done"] for r in table)
