@@ -1,0 +1,118 @@
+"""Presets, run files and costs of many methods on many attributes, with numbers known in advance."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow as pa
+
+from scalarization import storage
+from scalarization.experiments import Plan
+
+METHODS = ["uniform", "rlw", "uncertainty", "imtl_l", "cagrad", "pcgrad"]
+MODEL = {"patch": 8, "heads": 4, "mlp_ratio": 2, "drop_path": 0.0}
+EPOCHS = 4
+PAIR = ["gender", "activity"]
+
+
+def experiment(**changes: Any) -> dict[str, Any]:
+    """Two groups of the bundled people, one capacity, two seeds, unless changed."""
+    return {
+        "benchmark": "emoji_people",
+        "task_sets": {"pair": PAIR},
+        "architectures": {"family": "vit", "depth": [1], "width": [48]},
+        "methods": {method: {} for method in METHODS},
+        "seeds": 2,
+        **changes,
+    }
+
+
+def preset(artifacts: dict[str, dict], **experiments: dict[str, Any]) -> dict[str, Any]:
+    """A preset with some experiments and a measurement of costs."""
+    recipe = {"lr": 3e-3, "batch_size": 64, "epochs": EPOCHS, "warmup_epochs": 1, "eval_every": 2}
+    costs = {"benchmark": "emoji_people", "architecture": "vit_d1_w48", "tasks": [2, 8], "methods": {"pcgrad": {}}}
+    return {
+        "description": "Numbers made up.",
+        "benchmarks": {
+            "emoji_people": {"domains": ["people"], "reference": "people", "model": MODEL, "recipe": recipe}
+        },
+        "experiments": experiments or {"people": experiment()},
+        "costs": {"steps": costs},
+        "artifacts": artifacts,
+    }
+
+
+def write_runs(plan: Plan, value) -> None:
+    """Write run files with ``value(cell, member, split, task, metric)``; None leaves the metric out."""
+    for cell in plan.cells.values():
+        architecture, rows = cell.architecture, []
+        for member in cell.members:
+            for epoch in (EPOCHS - 2, EPOCHS):
+                for task in cell.tasks:
+                    for split in ("train", "validation", "test"):
+                        for metric in ("accuracy", "balanced_accuracy", "loss"):
+                            found = value(cell, member, split, task, metric)
+                            if found is None:
+                                continue
+                            rows.append(
+                                {
+                                    "benchmark": cell.benchmark,
+                                    "task_set": cell.task_set,
+                                    "architecture": architecture.name,
+                                    "depth": architecture.depth,
+                                    "width": architecture.width,
+                                    "method": cell.method,
+                                    "variant": cell.variant,
+                                    "member": member.index,
+                                    "seed": member.seed,
+                                    "weights": list(member.weights),
+                                    "epoch": epoch,
+                                    "split": split,
+                                    "task": task,
+                                    "metric": metric,
+                                    "value": float(found) if epoch == EPOCHS else 1.0,
+                                }
+                            )
+        storage.write_run_file(plan.run_file(cell), rows, cell.describe())
+
+
+#: Method -> seconds and bytes of a step, as functions of the number of tasks.
+COSTS = {
+    "pcgrad": (lambda t: 0.01 * (1 + 2 * t) / 3, lambda t: (100 + 40 * t) * 2**20),
+    "rotograd": (lambda t: 0.012, lambda t: (100 + 2 * t) * 2**20),
+    "new_method": (lambda t: 0.02, lambda t: 150 * 2**20),
+    "uniform": (lambda t: 0.01, lambda t: 100 * 2**20),
+}
+
+
+def write_costs(plan: Plan, tasks=(8, 2)) -> None:
+    """Write the measurement ``steps``."""
+    rows = [
+        {
+            "benchmark": "emoji_people",
+            "architecture": "vit_d1_w48",
+            "batch_size": 64,
+            "method": method,
+            "tasks": count,
+            "seconds_per_step": seconds(count),
+            "time_ratio": seconds(count) / 0.01,
+            "peak_bytes": peak(count),
+            "memory_ratio": peak(count) / (100 * 2**20),
+        }
+        for count in tasks
+        for method, (seconds, peak) in COSTS.items()
+    ]
+    storage.write_table(plan.costs_file("steps"), pa.Table.from_pylist(rows), {"environment": {"device": "an abacus"}})
+
+
+def write_store(plan: Plan, benchmark: str, positives: bool = True) -> None:
+    """Write a ``dataset.json`` in which attribute number n has n positives (twice that in training)."""
+    attributes = list(plan.info(benchmark).attributes)
+    counts = {s: [k * n for n in range(len(attributes))] for s, k in (("train", 2), ("validation", 1), ("test", 1))}
+    domain = {"splits": {"train": [0, 200], "validation": [200, 250], "test": [250, 300]}}
+    if positives:
+        domain["positives_per_attribute"] = counts
+    file = plan.store_file(benchmark)
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"attributes": attributes, "domains": {"people": domain}}))

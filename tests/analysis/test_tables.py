@@ -1,0 +1,326 @@
+"""Summaries of the tables and of figure 1, against values computed by hand."""
+
+import dataclasses
+import math
+import re
+
+import pandas as pd
+import pytest
+import synthetic_methods as synthetic
+
+from scalarization import analysis, methods
+from scalarization.analysis import _names, _reported, table_costs
+from scalarization.errors import ConfigError, DataError
+from scalarization.experiments import Plan
+
+#: Test accuracy of (gender, activity) by seed.
+VALUES = {
+    "uniform": [(90.0, 80.0), (92.0, 84.0)],  # averages 85, 88
+    "rlw": [(90.0, 84.0), (90.0, 80.0)],  # averages 87, 85
+}
+
+
+def by_table(cell, member, split, task, metric):
+    if metric == "loss":
+        return 0.5
+    value = VALUES.get(cell.method, [(50.0, 50.0)] * 3)[member.seed][synthetic.PAIR.index(task)]
+    return value - (10 if metric == "balanced_accuracy" else 0) + {"train": 3, "validation": 2, "test": 0}[split]
+
+
+@pytest.fixture
+def summarize(make_plan):
+    def make(kind="table_methods", value=by_table, artifact=None, only=None, **experiments):
+        artifact = artifact or {"experiment": next(iter(experiments), "people")}
+        content = synthetic.preset({kind: artifact}, **experiments)
+        plan = make_plan(content, **({"only": only} if only else {}))
+        synthetic.write_runs(plan, value)
+        return analysis.summarize(plan, kind)
+
+    return make
+
+
+def row(summary, method, task, metric="accuracy"):
+    found = summary.query("method == @method and task == @task and metric == @metric")
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+def test_means_and_both_deviations(summarize):
+    summary = summarize()
+    gender = row(summary, "uniform", "gender")
+    assert (gender["mean"], gender["seeds"]) == (91, 2)
+    assert gender["std"] == gender["paper_std"] == pytest.approx(math.sqrt(2))
+    average = row(summary, "uniform", "average")
+    assert average["by_seed"] == [85, 88]
+    assert average["std"] == pytest.approx(3 / math.sqrt(2))  # the tasks move together
+    assert average["paper_std"] == pytest.approx(math.sqrt(2 + 8) / 2)
+    half = 12.7062 * 3 / math.sqrt(2) / math.sqrt(2)  # t quantile with one degree of freedom
+    assert (average["low"], average["high"]) == pytest.approx((86.5 - half, 86.5 + half), abs=1e-3)
+    other = row(summary, "rlw", "average")
+    assert other["std"] == pytest.approx(math.sqrt(2)) and other["paper_std"] == pytest.approx(math.sqrt(8) / 2)
+
+
+def test_balanced_accuracy_is_there_where_it_exists(summarize):
+    summary = summarize()
+    assert row(summary, "uniform", "average", "balanced_accuracy")["mean"] == 76.5
+    without = summarize(value=lambda c, m, s, t, metric: None if metric == "balanced_accuracy" else 50.0)
+    assert without["metric"].unique().tolist() == ["accuracy"]
+
+
+def test_methods_and_tasks_come_in_the_papers_order(summarize):
+    summary = summarize()
+    assert summary["method"].unique().tolist() == synthetic.METHODS
+    assert summary["group"].unique().tolist() == ["Scalarization", "MTO, loss-based", "MTO, gradient-based"]
+    assert summary["task"].unique().tolist() == ["average", "activity", "gender"]
+    assert summary["label"].unique().tolist() == ["Uniform", "RLW", "Uncertainty", "IMTL-L", "CAGrad", "PCGrad"]
+
+
+def test_every_method_has_a_name_and_a_formula():
+    assert set(methods.names()) <= set(_names.LABELS)
+    assert set(methods.names()) - {"single"} <= set(table_costs.HERE)
+
+
+def test_one_seed_has_no_deviation(summarize):
+    summary = summarize(people=synthetic.experiment(seeds=1))
+    assert summary[["std", "paper_std", "low", "high", "inside"]].isna().all(axis=None)
+    assert row(summary, "uniform", "average")["mean"] == 85
+
+
+def test_optimum_is_chosen_on_validation_among_all_constant_weights(summarize):
+    def value(cell, member, split, task, metric):
+        first = member.weights[0]
+        if cell.method not in ("grid", "uniform"):
+            return 99
+        best_on = {"validation": 0.3, "test": 0.7, "train": 0.7}[split]
+        return 80 - 10 * abs(first - best_on) + member.seed
+
+    grid = {"grid": {"p1": [0.3, 0.7]}, "uniform": {}, "rlw": {}}
+    found = row(summarize(value=value, people=synthetic.experiment(methods=grid)), "grid", "average")
+    assert list(found["weights"]) == pytest.approx([0.3, 0.7]) and found["member"] == 0
+    assert found["mean"] == pytest.approx(76.5)
+
+    def uniform_wins(cell, member, split, task, metric):
+        return value(cell, member, split, task, metric) + (50 if cell.method == "uniform" else 0)
+
+    again = summarize(value=uniform_wins, people=synthetic.experiment(methods=grid))
+    assert list(row(again, "grid", "average")["weights"]) == [0.5, 0.5]
+    assert row(again, "grid", "average")["mean"] == row(again, "uniform", "average")["mean"]
+
+
+def test_baselines_are_each_tasks_own_model(summarize):
+    def value(cell, member, split, task, metric):
+        return {"gender": 70.0, "activity": 60.0}[task] + member.seed if cell.method == "single" else 50.0
+
+    summary = summarize(value=value, people=synthetic.experiment(methods={"uniform": {}, "single": {}}))
+    assert summary["method"].iloc[0] == "single"
+    assert row(summary, "single", "gender")["mean"] == 70.5
+    assert row(summary, "single", "average")["mean"] == 65.5
+    assert row(summary, "single", "average")["paper_std"] == pytest.approx(0.5)
+
+
+def test_absent_capacity_is_one_row_of_nulls(summarize):
+    people = synthetic.experiment(architectures={"family": "vit", "depth": [1, 2], "width": [48]})
+    summary = summarize(people=people, only={"capacities": ["vit_d2_w48"]})
+    absent = summary[summary["architecture"] == "vit_d1_w48"]
+    assert len(absent) == 1 and not absent["present"].iloc[0] and pd.isna(absent["mean"].iloc[0])
+    assert summary[summary["architecture"] == "vit_d2_w48"]["present"].all()
+
+
+def test_missing_runs_and_empty_experiments_are_told(make_plan):
+    plan = make_plan(synthetic.preset({"table_methods": {"experiment": "people"}}))
+    with pytest.raises(DataError, match="no such run file"):
+        analysis.summarize(plan, "table_methods")
+    single = synthetic.experiment(methods={"single": {}})
+    plan = make_plan(synthetic.preset({"table_methods": {"experiment": "people"}}, people=single))
+    with pytest.raises(ConfigError, match="nothing is trained jointly in people"):
+        analysis.summarize(plan, "table_methods")
+
+
+# --- reported ---
+
+
+def test_names_of_the_paper_are_told_apart_exactly():
+    assert _reported.architecture("vit-s4-depth6", 0.25) == "vit_d6_w48"
+    assert _reported.architecture("vit-s4-depth9", 1.0) == "vit_d9_w192"
+    assert _reported.architecture("resnet50", 0.25) == "resnet50_w16"
+    everything = _reported.accuracies()
+    assert sum(map(len, everything.values())) == 530
+    # Table C, 6 layers, 0.25 width.
+    assert everything["celeba", "vit_d6_w48"]["imtl_l", "clothes"] == (92.22, 0.073)
+    assert everything["celeba", "vit_d6_w48"]["pb2", "age"] == (87.10, 0.12)
+    assert everything["domainnet", "resnet50_w64"]["pcgrad", "real"] == (48.88, 0.48)
+    assert {m for found in everything.values() for m, _ in found} <= set(_names.LABELS)
+    assert _reported.tasks("celeba", "vit_d9_w96") == {
+        *("age", "clothes", "face_structure", "facial_hair", "gender", "hair_color", "hair_style", "mouth")
+    }
+    assert _reported.tasks("celeba", "vit_d3_w96") == frozenset()
+    assert _reported.costs()["rotograd"]["backward_passes"] == "T"
+    assert _reported.poster()["domainnet"]["imtl_l"] == (46.04, 0.21)
+
+
+def test_reported_averages_have_the_papers_deviation():
+    for found in _reported.accuracies().values():
+        for method in {m for m, _ in found}:
+            of = {task: a for (m, task), a in found.items() if m == method}
+            average = of.pop("average")
+            # Table B is rounded to 0.01, C and D to two digits.
+            assert math.sqrt(sum(a.std**2 for a in of.values())) / len(of) == pytest.approx(average.std, abs=0.0151)
+
+
+@pytest.fixture
+def as_celeba(monkeypatch):
+    """The people pass for CelebA with two groups, of which the paper has a table."""
+    table = {
+        ("uniform", "average"): _reported.Accuracy(86.0, 1.6),
+        ("uniform", "gender"): _reported.Accuracy(50.0, 0.5),
+        ("uniform", "activity"): _reported.Accuracy(81.0, 2.0),
+    }
+    monkeypatch.setattr(_reported, "accuracies", lambda: {("emoji_people", "vit_d1_w48"): table})
+    original = Plan.info
+
+    def changed(self, benchmark):
+        return dataclasses.replace(original(self, benchmark), reported=True)
+
+    monkeypatch.setattr(Plan, "info", changed)
+
+
+def test_reported_stands_beside_the_same_cell_only(summarize, as_celeba):
+    summary = summarize()
+    average = row(summary, "uniform", "average")
+    assert (average["reported_mean"], average["reported_std"]) == (86.0, 1.6)
+    assert average["difference"] == pytest.approx(0.5) and average["inside"]
+    assert not row(summary, "uniform", "gender")["inside"]  # 91 against 50
+    assert pd.isna(row(summary, "rlw", "average")["reported_mean"])
+    assert pd.isna(row(summary, "uniform", "average", "balanced_accuracy")["reported_mean"])
+    other = {"family": "vit", "depth": [2], "width": [48]}
+    three = {"three": [*synthetic.PAIR, "age"]}
+    for changes in (
+        {"architectures": other},
+        {"task_sets": three},
+        {"variants": {"slow": {"recipe": {"lr": 1e-4}}}},
+    ):
+        summary = summarize(value=lambda *_: 50.0, people=synthetic.experiment(**changes))
+        assert summary["reported_mean"].isna().all()
+    one = row(summarize(people=synthetic.experiment(seeds=1)), "uniform", "average")
+    assert one["difference"] == pytest.approx(-1) and pd.isna(one["inside"])
+
+
+def test_a_stand_in_has_nothing_reported(summarize):
+    assert summarize()["reported_mean"].isna().all()
+
+
+# --- several experiments ---
+
+
+def test_main_table_joins_experiments_by_benchmark_and_capacity(summarize, as_celeba):
+    deep = synthetic.experiment(architectures={"family": "vit", "depth": [2], "width": [48]})
+    more = synthetic.experiment(methods={"uniform": {}, "famo": {}})
+    summary = summarize(
+        "table_main",
+        artifact={"experiments": ["shallow", "deep", "more"]},
+        shallow=synthetic.experiment(),
+        deep=deep,
+        more=more,
+    )
+    ours = summary[summary["architecture"].notna() & (summary["metric"] == "accuracy")]
+    assert set(ours["task"]) == {"average"}
+    found = {a: rows["method"].tolist() for a, rows in ours.groupby("architecture", sort=False)}
+    expected = ["uniform", "rlw", "uncertainty", "imtl_l", "famo", "cagrad", "pcgrad"]
+    assert found == {"vit_d1_w48": expected, "vit_d2_w48": synthetic.METHODS}
+    assert row(ours[ours["architecture"] == "vit_d1_w48"], "uniform", "average")["reported_mean"] == 86.0
+    assert row(ours[ours["architecture"] == "vit_d2_w48"], "uniform", "average")["mean"] == 86.5
+
+
+def test_poster_is_a_reference_without_capacity(summarize, as_celeba, monkeypatch):
+    monkeypatch.setattr(_reported, "poster", lambda: {"emoji_people": {"pcgrad": _reported.Accuracy(44.96, 0.14)}})
+    summary = summarize("table_main")
+    poster = summary[summary["architecture"].isna()]
+    assert poster["method"].tolist() == ["pcgrad"] and poster["reported_mean"].tolist() == [44.96]
+    assert poster["mean"].isna().all() and poster["difference"].isna().all()
+
+
+def test_facts_of_several_experiments_and_of_costs(make_plan):
+    artifacts = {"table_main": {"experiments": ["first", "second"]}, "table_costs": {"costs": "steps"}}
+    first, second = synthetic.experiment(), synthetic.experiment(methods={"famo": {}}, seeds=3)
+    plan = make_plan(synthetic.preset(artifacts, first=first, second=second))
+    main = analysis.facts(plan, "table_main")
+    assert (main["benchmarks"], main["seeds"], main["seeds_planned"]) == (["emoji_people"], [0, 1, 2], [0, 1, 2])
+    assert analysis.facts(plan, "table_costs")["environment"] is None
+    synthetic.write_costs(plan)
+    assert analysis.facts(plan, "table_costs")["environment"] == {"device": "an abacus"}
+
+
+# --- costs ---
+
+
+@pytest.fixture
+def costs_plan(make_plan):
+    plan = make_plan(synthetic.preset({"table_costs": {"costs": "steps"}, "figure_1": {"costs": "steps"}}))
+    synthetic.write_costs(plan)
+    return plan
+
+
+def test_costs_have_formulas_beside_measurements(costs_plan):
+    summary = analysis.summarize(costs_plan, "table_costs")
+    order = ["uniform", "pbt", "uncertainty", "graddrop", "pcgrad", "rotograd", "new_method"]
+    assert summary["method"].unique().tolist() == order
+    pcgrad = summary[summary["method"] == "pcgrad"]
+    assert pcgrad["tasks"].tolist() == [2, 8]
+    assert pcgrad["time_ratio"].tolist() == pytest.approx([5 / 3, 17 / 3])
+    assert pcgrad["memory_ratio"].tolist() == pytest.approx([1.8, 4.2])
+    first = pcgrad.iloc[0]
+    names = table_costs.FORMULAS
+    assert [first[n] for n in names] == [first[f"reported_{n}"] for n in names] == ["1", "T", "T^2", "T"]
+    roto = summary[summary["method"] == "rotograd"].iloc[0]
+    assert (roto["backward_passes"], roto["reported_backward_passes"]) == ("1", "T")
+    pbt = summary[summary["method"] == "pbt"]
+    assert len(pbt) == 1 and pd.isna(pbt["tasks"].iloc[0]) and pbt["forward_passes"].iloc[0] == "N+1"
+    assert summary[summary["method"] == "new_method"][list(names)].isna().all(axis=None)
+
+
+def test_formulas_of_the_paper_are_ours_but_for_rotograd():
+    theirs = {m: tuple(f[n] for n in table_costs.FORMULAS) for m, f in _reported.costs().items()}
+    assert {m for m in theirs if table_costs.HERE[m] != theirs[m]} == {"rotograd"}
+
+
+def test_figure_1_is_in_mebibytes(costs_plan):
+    summary = analysis.summarize(costs_plan, "figure_1")
+    assert summary["method"].unique().tolist() == ["uniform", "pcgrad", "rotograd", "new_method"]
+    assert summary[summary["method"] == "pcgrad"]["peak_mib"].tolist() == [180, 420]
+
+
+def test_missing_and_damaged_costs_are_told(costs_plan):
+    file = costs_plan.costs_file("steps")
+    file.write_bytes(b"no parquet")
+    with pytest.raises(DataError, match="not a readable table of costs"):
+        analysis.summarize(costs_plan, "figure_1")
+    file.unlink()
+    with pytest.raises(DataError, match="no such file; build it with: snakemake"):
+        analysis.summarize(costs_plan, "figure_1")
+
+
+# --- table A ---
+
+
+def test_table_a_counts_positives(make_plan):
+    plan = make_plan(synthetic.preset({"table_a": {"experiment": "people"}}))
+    with pytest.raises(DataError, match="no prepared data"):
+        analysis.summarize(plan, "table_a")
+    synthetic.write_store(plan, "emoji_people")
+    summary = analysis.summarize(plan, "table_a")
+    attributes = plan.info("emoji_people").attributes
+    assert summary["attribute"].tolist() == [a for a in attributes for _ in range(3)]
+    third = summary[summary["attribute"] == attributes[2]].set_index("split")
+    assert third["positives"].to_dict() == {"train": 4, "validation": 2, "test": 2}
+    assert third["images"].to_dict() == {"train": 200, "validation": 50, "test": 50}
+    assert third["percent"].to_dict() == {"train": 2.0, "validation": 4.0, "test": 4.0}
+    assert summary["group"].unique().tolist() == list(plan.info("emoji_people").groups)
+
+
+def test_table_a_without_counts_or_groups(make_plan, tmp_path):
+    plan = make_plan(synthetic.preset({"table_a": {"experiment": "people"}}))
+    synthetic.write_store(plan, "emoji_people", positives=False)
+    assert analysis.summarize(plan, "table_a")["positives"].isna().all()
+    plan.store_file("emoji_people").write_text("{}")
+    with pytest.raises(DataError, match=re.escape("KeyError('domains')")):
+        analysis.summarize(plan, "table_a")

@@ -1,0 +1,420 @@
+"""All drawings: they come out clean in every case, say what they show, and show what the summary holds."""
+
+import dataclasses
+import functools
+import re
+import subprocess
+import sys
+import warnings
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import synthetic
+from matplotlib.colors import to_hex
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+
+from scalarization import analysis, figures
+from scalarization.analysis import consistency
+from scalarization.config import load_config
+from scalarization.experiments import Plan
+from scalarization.figures import _style
+
+KINDS = ["figure_2", "figure_b", "figure_d", "consistency", "affinity"]
+THREE = {"task_sets": {"three": ["mnist", "optdigits", "mfeat"]}, "depth": (1,)}
+CASES = {
+    "pair": ({}, {}),
+    "one_seed_absent": ({"seeds": 1}, {"capacities": ["vit_d1_w24", "vit_d3_w48"]}),
+    "three": (THREE | {"methods": {"single": {}, "grid": {"simplex_step": 0.25}, "uniform": {}}}, {}),
+    "one_capacity": ({"depth": (3,), "width": (48,)}, {}),
+    "sets_and_variants": (
+        {
+            "task_sets": {"first": ["mnist", "optdigits"], "second": ["mnist", "mfeat"]},
+            "variants": {"base": {}, "slow": {"recipe": {"lr": 1e-4}}},
+            "depth": (1,),
+        },
+        {},
+    ),
+    "twelve": ({"depth": (3, 6, 9), "width": (48, 96, 144, 192), "seeds": 3}, {}),
+}
+#: What is checked for overlap: layout is slow, so only what differs.
+CLEAN = {
+    "pair": KINDS,
+    "one_seed_absent": KINDS,
+    "three": ["figure_2", "figure_b", "consistency", "affinity"],
+    "one_capacity": ["consistency"],
+    "sets_and_variants": ["figure_2"],
+    "twelve": ["figure_b", "consistency"],
+}
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory, write_config):
+    """(kind, case) -> figure, summary and facts as read back from Parquet. Drawn once, not to be changed."""
+
+    @functools.cache
+    def make(kind, case="pair"):
+        options, only = CASES[case]
+        directory = tmp_path_factory.mktemp(kind)
+        plan = Plan(load_config(write_config(directory, synthetic.preset(kind, **options), only=only)))
+        synthetic.write_runs(plan, synthetic.plausible)
+        summary, facts = synthetic.read_back(plan, kind, directory)
+        with warnings.catch_warnings(action="error"):
+            return figures.draw(kind, summary, facts), summary, facts
+
+    return make
+
+
+def axes_of(figure, title=None, ylabel=None):
+    """Axes with a title or label, in order."""
+    return [
+        ax
+        for ax in figure.get_axes()
+        if (title is None or ax.get_title() == title) and (ylabel is None or ax.get_ylabel() == ylabel)
+    ]
+
+
+def texts(parent):
+    return [t.get_text() for t in parent.findobj(Text) if t.get_visible() and t.get_text().strip()]
+
+
+def words(ax):
+    return [t.get_text() for t in ax.texts]
+
+
+def hatched(ax):
+    return [p for p in ax.patches if isinstance(p, Rectangle) and p.get_hatch()]
+
+
+def marked(ax, marker):
+    """Lines of single points with a marker."""
+    return [line for line in ax.lines if line.get_marker() == marker and len(line.get_xdata()) == 1]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("kind", "case"), [(kind, case) for case, kinds in CLEAN.items() for kind in kinds])
+def test_no_text_overlaps_or_leaves_the_page(drawn, monkeypatch, kind, case):
+    figure, _, _ = drawn(kind, case)
+    boxes, found = [], []
+
+    def record(text, renderer):
+        if text.get_visible() and text.get_text().strip():
+            boxes.append(text.get_window_extent(renderer).extents)
+            found.append(text)
+
+    monkeypatch.setattr(Text, "draw", record)
+    figure.draw_without_rendering()
+    names, boxes = [text.get_text() for text in found], np.array(boxes)
+    outside = (boxes[:, :2] < -1).any(axis=1) | (boxes[:, 2:] > figure.bbox.size + 1).any(axis=1)
+    assert not outside.any(), np.array(names)[outside]
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    overlap = np.triu((high - low > 2).all(axis=2), k=1)
+    assert not overlap.any(), [(names[i], names[j]) for i, j in np.argwhere(overlap)]
+    assert min(text.get_fontsize() for text in found) >= 5
+    assert figure.get_figwidth() == _style.WIDTH
+
+
+@pytest.mark.parametrize("kind", ["figure_b", "affinity"])
+def test_style_does_not_leak_and_is_not_taken_from_the_process(drawn, kind):
+    _, summary, facts = drawn(kind, "one_capacity")
+    with mpl.rc_context({"font.size": 30, "axes.facecolor": "red"}):
+        figure = figures.draw(kind, summary, facts)
+        assert mpl.rcParams["font.size"] == 30
+    assert to_hex(figure.get_axes()[0].get_facecolor()) == "#ffffff"
+    assert max(text.get_fontsize() for text in figure.findobj(Text)) < 10
+
+
+# --- figure 2 ---
+
+
+def test_figure_2_heat_maps_show_the_summary(drawn):
+    figure, summary, _ = drawn("figure_2")
+    best, gain, other = figure.get_axes()[:3]
+    titles = [best.get_title(), gain.get_title(), other.get_title()]
+    assert titles == ["$p^*$(optdigits)", "optdigits: MDL $-$ SD", "mnist: MDL $-$ SD"]
+    rows = summary[summary["task"] == "optdigits"].sort_values(["depth", "width"])
+    assert best.collections[0].get_array().ravel().tolist() == rows["weight"].tolist()
+    assert gain.collections[0].get_array().ravel().tolist() == rows["mean"].tolist()
+    first = rows.iloc[0]
+    expected = f"{first['mean']:+.2f}\n±{first['std']:.2f}".replace("-", "−")
+    assert words(gain)[0] == expected
+    assert words(best)[0] == f"{first['weight']:.2g}\n({first['weight_low']:.2g}–{first['weight_high']:.2g})"
+    assert [t.get_text() for t in best.get_yticklabels()] == ["1", "3"]
+    assert [t.get_text() for t in best.get_xticklabels()] == ["24", "48"]
+    assert gain.collections[0].get_clim() == other.collections[0].get_clim()
+    low, high = gain.collections[0].get_clim()
+    assert low == -high == -summary["mean"].abs().max()
+    assert best.collections[0].get_clim() == (0, 1)
+    assert "MDL $-$ SD on test [percentage points]" in texts(figure)
+
+
+def test_figure_2_hatches_what_was_not_run_and_writes_no_spread_of_one_seed(drawn):
+    figure, _, _ = drawn("figure_2", "one_seed_absent")
+    for ax in figure.get_axes()[:3]:
+        assert [(p.get_x(), p.get_y()) for p in hatched(ax)] == [(1, 0), (0, 1)]
+        assert len([w for w in words(ax) if w]) == 2
+        assert not any("±" in w or "(" in w for w in words(ax))
+    assert "not run" in texts(figure)
+
+
+def test_figure_2_has_a_weight_per_member_of_three(drawn):
+    figure, _, _ = drawn("figure_2", "three")
+    titles = [ax.get_title() for ax in figure.get_axes()[:6]]
+    assert titles == [f"$p^*$({t})" for t in ("optdigits", "mnist", "mfeat")] + [
+        f"{t}: MDL $-$ SD" for t in ("optdigits", "mnist", "mfeat")
+    ]
+
+
+def test_figure_2_names_task_sets_and_variants(drawn):
+    figure, _, _ = drawn("figure_2", "sets_and_variants")
+    labels = [ax.get_ylabel() for ax in figure.get_axes() if ax.get_ylabel()]
+    assert labels == [f"{t}, {v}\ndepth" for v in ("base", "slow") for t in ("first", "second")]
+
+
+@pytest.mark.parametrize(("metric", "unit"), [("accuracy", "percentage points"), ("l1", "L1 loss")])
+@pytest.mark.parametrize(("setting", "word"), [("mdl", "MDL"), ("mtl", "MTL")])
+def test_words_follow_metric_and_setting(drawn, metric, unit, setting, word):
+    _, summary, facts = drawn("figure_2", "one_capacity")
+    figure = figures.draw("figure_2", summary.assign(metric=metric), facts | {"setting": setting})
+    assert f"{word} $-$ SD on test [{unit}]" in texts(figure)
+
+
+def test_shared_decoder_layers_are_rows_where_depth_is_fixed(drawn):
+    _, summary, facts = drawn("figure_2")
+    dense = summary.assign(shared_layers=summary["depth"] - 1, depth=26)
+    best = figures.draw("figure_2", dense, facts).get_axes()[0]
+    assert best.get_ylabel() == "shared layers"
+    assert [t.get_text() for t in best.get_yticklabels()] == ["0", "2"]
+
+
+# --- figures B and C ---
+
+
+def test_figure_b_marks_weights_heuristics_optimum_and_baseline(drawn):
+    figure, summary, _ = drawn("figure_b")
+    panel = axes_of(figure, "width 24", "depth 1")[0]
+    here = summary[(summary["depth"] == 1) & (summary["width"] == 24)]
+    x, y = (here[here["task"] == t].set_index(["method", "member"]) for t in ("optdigits", "mnist"))
+    expected = {(x["mean"][i], y["mean"][i]) for i in x.index}
+
+    def points(marker):
+        return [(line.get_xdata()[0], line.get_ydata()[0]) for line in marked(panel, marker)]
+
+    ring = [p for p, line in zip(points("o"), marked(panel, "o"), strict=True) if line.get_markerfacecolor() == "none"]
+    best = x[x["optimum"].astype(bool)].index[0]
+    assert ring == [(x["mean"][best], y["mean"][best])]
+    assert points("*") == [(x["mean"]["single", 0], y["mean"]["single", 0])]
+    assert points("D") == [(x["mean"]["proportional", 0], y["mean"]["proportional", 0])]
+    assert points("s") == [(x["mean"]["grid", 2], y["mean"]["grid", 2])]  # 0.5 is uniform
+    assert set(points("o")) | set(points("*")) | set(points("D")) | set(points("s")) == expected
+    square = marked(panel, "s")[0]
+    assert to_hex(square.get_markerfacecolor()) == to_hex(mpl.colormaps[_style.WEIGHT_MAP](0.5))
+    curve = next(line for line in panel.lines if len(line.get_xdata()) == 6)
+    by_weight = x.drop("single", level=0).sort_values("weight")
+    assert curve.get_xdata().tolist() == by_weight["mean"].tolist()
+    levels = [line for line in panel.lines if line.get_linestyle() == "--"]
+    assert [line.get_xdata()[0] for line in levels][0] == x["mean"]["single", 0]
+    assert [line.get_ydata()[0] for line in levels][1] == y["mean"]["single", 0]
+    assert {"$p$(optdigits)", "optdigits test accuracy [%]", "mnist test accuracy [%]"} <= set(texts(figure))
+    assert {"MDL", "MDL, uniform", "MDL, proportional", "$p^*$", "SD"} <= set(texts(figure))
+
+
+def test_figure_b_error_bars_are_the_deviation_over_seeds(drawn):
+    figure, summary, _ = drawn("figure_b")
+    panel = axes_of(figure, "width 24", "depth 1")[0]
+    here = summary[(summary["depth"] == 1) & (summary["width"] == 24)]
+    drawn_lengths = sorted(np.ptp(s, axis=0).max() / 2 for bars in panel.collections for s in bars.get_segments())
+    assert drawn_lengths == pytest.approx(sorted(here["std"]))
+
+
+def test_figure_b_of_one_seed_has_no_error_bars_and_says_what_was_not_run(drawn):
+    figure, _, _ = drawn("figure_b", "one_seed_absent")
+    panels = figure.get_axes()[:4]
+    assert [bool(hatched(ax)) for ax in panels] == [False, True, True, False]
+    assert [words(ax) for ax in panels] == [[], ["not run"], ["not run"], []]
+    assert not any(bars.get_segments() for ax in panels for bars in ax.collections)
+
+
+def test_figure_b_has_a_block_for_each_pair_of_three_and_no_curve(drawn):
+    figure, _, _ = drawn("figure_b", "three")
+    labels = [t for t in texts(figure) if t.endswith("test accuracy [%]")]
+    assert labels == [f"{t} test accuracy [%]" for t in ("optdigits", "mnist", "optdigits", "mfeat", "mnist", "mfeat")]
+    assert all(len(line.get_xdata()) <= 2 for ax in figure.get_axes() for line in ax.lines)
+
+
+# --- figure D ---
+
+
+def test_figure_d_draws_train_beside_test_over_the_weight(drawn):
+    figure, summary, _ = drawn("figure_d")
+    block = next(f for f in figure.findobj(mpl.figure.SubFigure) if f.get_suptitle() == "mnist")
+    panel = axes_of(block, "width 24")[0]
+    here = summary[(summary["depth"] == 1) & (summary["width"] == 24) & (summary["task"] == "mnist")]
+    for split, style in (("train", "--"), ("test", "-")):
+        rows = here[here["split"] == split].sort_values("weight", ascending=False)  # over p of optdigits
+        line = next(line for line in panel.lines if line.get_linestyle() == style and line.get_marker() == "o")
+        assert line.get_xdata().tolist() == pytest.approx((1 - rows["weight"]).tolist())
+        assert line.get_ydata().tolist() == rows["mean"].tolist()
+    best = next(line for line in panel.lines if line.get_linewidth() == 2.5)
+    assert best.get_xdata()[0] == pytest.approx(1 - here.loc[here["optimum"].astype(bool), "weight"].iloc[0])
+    assert "MDL $-$ SD [percentage points]" in texts(figure)
+    assert {"train", "test", "$p$(optdigits)"} <= set(texts(figure))
+
+
+def test_figure_d_compresses_large_losses_only(drawn):
+    _, summary, facts = drawn("figure_d")
+    for factor, scale in ((1, "linear"), (10, "symlog")):
+        wide = summary.assign(mean=factor * summary["mean"].clip(-4.9, 4.9))
+        figure = figures.draw("figure_d", wide, facts)
+        panel = axes_of(figure, "width 24")[0]
+        assert panel.get_yscale() == scale
+    figure.draw_without_rendering()
+    lowest = panel.transData.transform((0, wide.loc[wide["task"] == "optdigits", "mean"].min()))[1]
+    assert lowest - panel.bbox.y0 > 0.03 * panel.bbox.height  # no point on the frame
+    assert len(panel.yaxis.get_majorticklocs()) > 4
+    dense = figures.draw("figure_d", wide.assign(metric="l1"), facts)
+    assert {ax.get_yscale() for ax in dense.get_axes()} == {"linear"}
+
+
+def test_figure_d_of_three_is_over_each_members_own_weight(drawn):
+    figure, summary, _ = drawn("figure_d", "three")
+    block = next(f for f in figure.findobj(mpl.figure.SubFigure) if f.get_suptitle() == "mfeat")
+    assert "$p$(mfeat)" in texts(block)
+    line = next(line for line in axes_of(block, "width 24")[0].lines if line.get_marker() == "o")
+    rows = summary.query("width == 24 and task == 'mfeat' and split == 'train'")
+    assert sorted(line.get_xdata()) == sorted(rows["weight"])
+    assert line.get_linestyle() == "None"
+
+
+# --- consistency ---
+
+
+def test_consistency_shows_optima_choices_and_near_best(drawn):
+    figure, summary, _ = drawn("consistency")
+    strip = figure.get_axes()[0]
+    assert strip.get_ylabel() == "$p$(optdigits)"
+    optima = summary[(summary["part"] == "optimum") & (summary["task"] == "optdigits")]
+    best = optima[optima["optimum"].astype(bool)].sort_values(["depth", "width"])
+    filled = [line for line in marked(strip, "o") if line.get_markersize() == 5.5]
+    assert [line.get_ydata()[0] for line in filled] == pytest.approx(best["weight"].tolist())
+    chosen = sum(len(line.get_ydata()) for line in strip.lines if line.get_markersize() == 3)
+    assert chosen == 4 * 2
+    near = [len(line.get_ydata()) for line in strip.lines if line.get_marker() == "_"]
+    sizes = optima.groupby(["depth", "width"])["within_error"].sum()
+    assert near == [n for n in sizes if n > 1]
+    levels = {line.get_label(): line for line in strip.lines if line.get_linestyle() in ("--", ":")}
+    assert sorted(line.get_ydata()[0] for line in levels.values()) == pytest.approx([1 / 11, 0.5])
+
+
+def test_consistency_matrices_show_the_regrets(drawn):
+    figure, summary, _ = drawn("consistency")
+    reuse = axes_of(figure, "reuse $p^*$ as it is")[0]
+    names = ["d1 w24", "d1 w48", "d3 w24", "d3 w48"]
+    assert [t.get_text() for t in reuse.get_yticklabels()] == names
+    assert [t.get_text() for t in reuse.get_xticklabels()] == names
+    assert (reuse.get_ylabel(), reuse.get_xlabel()) == ("capacity searched", "capacity trained")
+    order = ["vit_d1_w24", "vit_d1_w48", "vit_d3_w24", "vit_d3_w48"]
+    values = summary.query("procedure == 'reuse'").set_index(["source", "architecture"])["mean"]
+    expected = [[values[source, trained] for trained in order] for source in order]
+    assert reuse.collections[0].get_array().tolist() == expected
+    refine = axes_of(figure, "refine among its near-best")[0]
+    left = summary.query("procedure == 'refine'").groupby("source")["candidates_left"].first()
+    assert [t.get_text() for t in refine.get_yticklabels()] == [f"{left[a]:.0f} of 6" for a in order]
+
+
+def test_consistency_hatches_what_was_not_run(drawn):
+    figure, _, _ = drawn("consistency", "one_seed_absent")
+    strip, reuse = figure.get_axes()[:2]
+    assert len(hatched(strip)) == 2
+    assert len(hatched(reuse)) == 4 * 4 - 2 * 2
+    assert "choice of one seed" not in texts(figure)
+
+
+def test_consistency_of_one_capacity_has_no_matrices(drawn):
+    figure, _, _ = drawn("consistency", "one_capacity")
+    assert len(figure.get_axes()) == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_consistency_shows_what_the_paper_reports(make_plan, monkeypatch):
+    plan = make_plan(synthetic.preset("consistency", depth=(1,)))
+    synthetic.write_runs(plan, synthetic.plausible)
+    monkeypatch.setitem(consistency.REPORTED, "digits", consistency.REPORTED["cifar_stl"])
+    monkeypatch.setitem(plan._infos, "digits", dataclasses.replace(plan.info("digits"), reported=True))
+    figure = figures.draw("consistency", analysis.summarize(plan, "consistency"), analysis.facts(plan, "consistency"))
+    strip = figure.get_axes()[0]
+    bars = [line.get_ydata() for line in strip.lines if line.get_linewidth() == 4]
+    assert [tuple(b) for b in bars] == [(0.3, 0.4), (0.1, 0.3), (0.2, 0.4)]
+    assert words(strip) == ["low width", "larger models", "always"]
+    assert "reported in the paper" in texts(figure)
+
+
+# --- affinity ---
+
+
+def test_affinity_shows_gains_and_accuracies(drawn):
+    figure, summary, _ = drawn("affinity")
+    near, diverse = figure.get_axes()[:2]
+    benefit = summary[summary["part"] == "benefit"]
+    for ax, name in ((near, "affinity_mean"), (diverse, "diversity_mean")):
+        points = {(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines if line.get_marker() in "os"}
+        assert points == set(zip(benefit[name], benefit["mean"], strict=True))
+    matrix = axes_of(figure, "width 24", "depth 1")[0]
+    accuracy = summary.query("part == 'evaluation' and architecture == 'vit_d1_w24'").set_index(["task", "evaluated"])
+    values = accuracy["mean"]
+    domains = ["mnist", "optdigits", "mfeat"]
+    expected = [[values[task, domain] for domain in domains] for task in domains[:2]]
+    assert matrix.collections[0].get_array().tolist() == expected
+    assert words(matrix)[1] == f"{expected[0][1]:.0f}"
+    assert [t.get_text() for t in matrix.get_yticklabels()] == domains[:2]
+    assert {"gain of mnist", "gain of optdigits", "depth 3", "width 48"} <= set(texts(figure))
+
+
+def test_affinity_says_what_was_not_run(drawn):
+    figure, _, _ = drawn("affinity", "one_seed_absent")
+    panels = figure.get_axes()[2:6]
+    assert ["not run" in words(ax) for ax in panels] == [False, True, True, False]
+
+
+# --- files ---
+
+
+def test_files_are_equal_for_equal_summaries_and_embed_their_fonts(drawn, tmp_path):
+    _, summary, facts = drawn("figure_b", "one_capacity")
+    contents = []
+    for name in ("first", "second"):
+        figure = figures.draw("figure_b", summary, facts)
+        pdf, png = tmp_path / f"{name}.pdf", tmp_path / f"{name}.png"
+        _style.save(figure, pdf, png)
+        contents.append((pdf.read_bytes(), png.read_bytes()))
+    assert contents[0] == contents[1]
+    pdf, png = contents[0]
+    assert b"CreationDate" not in pdf
+    assert b"/CIDFontType2" in pdf and b"/Type3" not in pdf
+    assert int.from_bytes(png[16:20], "big") == round(200 * _style.WIDTH)
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_drawing_imports_no_training_code():
+    code = """
+import importlib, pathlib, sys
+import scalarization.figures as figures
+for file in sorted(pathlib.Path(figures.__file__).parent.glob("*.py")):
+    importlib.import_module(f"scalarization.figures.{file.stem}".removesuffix(".__init__"))
+    heavy = {"torch", "torchvision", "timm", "ray"} | {f"scalarization.{p}" for p in ("training", "models", "data")}
+    loaded = heavy & set(sys.modules)
+    assert not loaded, (file.name, loaded)
+    print(file.stem)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert set(KINDS) <= set(done.stdout.split())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_captions_say_how_it_was_chosen_reported_and_where_it_is_from(root, kind):
+    caption = (root / "workflow" / "report" / f"{kind}.rst").read_text()
+    assert re.search(r"\*\*validation\*\*", caption) and re.search(r"\*\*test\*\*|test split", caption)
+    assert "appendix" in caption
