@@ -1,0 +1,42 @@
+# Reads and checks the configuration; every other file of rules asks `plan` what there is to do.
+import json
+import os
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.basedir) / "src"))
+
+from scalarization.config import load_config, parse_value
+from scalarization.digests import code_digest, drawing_digest
+from scalarization.errors import UserError
+from scalarization.experiments import Plan
+
+
+def typed(value):
+    """Snakemake reads what is inside of lists and keys given with --config as text: only='{seeds: [0]}'."""
+    if isinstance(value, dict):
+        return {key: typed(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [typed(inner) for inner in value]
+    return parse_value(value) if isinstance(value, str) else value
+
+
+# What --config and --configfile changed. Jobs get it through the environment: in a parameter or a command it would
+# make Snakemake run everything again whenever a knob changes that has no influence on results.
+given = yaml.safe_load(Path("config.yaml").read_text()) or {}
+overrides = {key: typed(value) for key, value in config.items() if key not in given or given[key] != value}
+os.environ.update(
+    SCALARIZATION_OVERRIDES=json.dumps(overrides),
+    PYTHONPATH=os.pathsep.join(filter(None, [sys.path[0], os.getenv("PYTHONPATH")])),
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", os.defpath)]),
+)
+
+try:
+    plan = Plan(load_config("config.yaml", overrides))
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+results = plan.config.results

@@ -1,0 +1,57 @@
+# Prepared stores -> run files. A job trains several small cells, or a part of a large one; see `jobs` in the preset.
+for job in plan.jobs():
+
+    rule:
+        name:
+            f"train_{job.name}"
+        input:
+            plan.store_file(job.benchmark),
+        output:
+            [plan.share_file(share) for share in job.shares],
+        log:
+            results / f"logs/train_{job.name}.log",
+        priority: round(job.seconds)
+        threads: plan.config.threads
+        params:
+            cells=[f"--cell {share.name}" for share in job.shares],
+            fingerprint=[share.fingerprint() for share in job.shares],
+        shell:
+            "python -m scalarization train {params.cells} --log {log}"
+
+
+for cell in plan.cells.values():
+    if len(plan.shares(cell)) > 1:
+
+        rule:
+            name:
+                f"merge_{cell.slug}"
+            input:
+                [plan.share_file(share) for share in plan.shares(cell)],
+            output:
+                plan.run_file(cell),
+            log:
+                results / f"logs/merge_{cell.slug}.log",
+            params:
+                cell=cell.name,
+            shell:
+                "python -m scalarization merge --cell {params.cell} --log {log}"
+
+
+for name in plan.costs():
+
+    rule:
+        name:
+            f"bench_{name}"
+        input:
+            plan.store_file(plan.costs_cell(name).benchmark),
+        output:
+            plan.costs_file(name),
+        log:
+            results / f"logs/bench_{name}.log",
+        # Times are compared: nothing else should run meanwhile.
+        threads: workflow.cores
+        params:
+            name=name,
+            fingerprint=plan.costs_fingerprint(name),
+        shell:
+            "python -m scalarization bench --costs {params.name} --log {log}"
