@@ -293,9 +293,14 @@ class Plan:
         again, so it does no harm when a change of the preset moves a cell to another job.
         """
         limit = self.config.preset["jobs"]["minutes"] * 60
-        jobs = []
-        for benchmark in self.benchmarks():
-            shares = [s for c in self.cells.values() if c.benchmark == benchmark for s in self.shares(c)]
+        # Cells of one experiment are wanted together; a job over several would train what one figure has no use for.
+        together: dict[tuple[str, ...], list[Share]] = {}
+        names = {e: {c.name for c in cells} for e, cells in self.experiment_cells.items()}
+        for cell in self.cells.values():
+            users = (e for e, wanted in names.items() if cell.name in wanted)
+            together.setdefault((cell.benchmark, *users), []).extend(self.shares(cell))
+        jobs: list[Job] = []
+        for (benchmark, *_), shares in together.items():
             costs = [len(s.members) * self.seconds(s.cell) for s in shares]
             count = min(len(shares), math.ceil(sum(costs) / limit)) if limit else len(shares)
             # Longest first, each to the job with the least: no job ends long after the others.
@@ -305,8 +310,14 @@ class Plan:
                 job = load.index(min(load))
                 load[job] += costs[number]
                 members[job].append(number)
+            first = sum(j.benchmark == benchmark for j in jobs)
             jobs += [
-                Job(f"{benchmark}_{job:04d}", benchmark, tuple(shares[n] for n in sorted(members[job])), load[job])
+                Job(
+                    f"{benchmark}_{first + job:04d}",
+                    benchmark,
+                    tuple(shares[n] for n in sorted(members[job])),
+                    load[job],
+                )
                 for job in range(count)
             ]
         return jobs
@@ -347,10 +358,14 @@ class Plan:
     def seconds(self, cell: Cell) -> float:
         """Estimated training time of one run of a cell, in seconds of the preset's hardware."""
         throughput = self.config.preset["throughput"]
+        # Of a step that costs 3, forward once and backward twice that, T backward passes repeat the second part.
+        separate = cell.specification["setting"] == "mtl" and methods.needs_task_gradients(cell.method)
+        factor = (1 + 2 * len(cell.tasks)) / 3 if separate else 1
         measured = throughput["images_per_second"].get(cell.architecture.name)
         if measured:
-            return self.images(cell) / measured
-        return cell.steps * throughput["seconds_per_step"] + self.flops(cell) / throughput["flops_per_second"]
+            return factor * self.images(cell) / measured
+        once = cell.steps * throughput["seconds_per_step"] + self.flops(cell) / throughput["flops_per_second"]
+        return factor * once
 
     def _problem(self, key: str, message: str) -> None:
         self._problems.append(f"{self.config.preset_file}: {key}: {message}")

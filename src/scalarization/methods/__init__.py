@@ -71,6 +71,11 @@ def with_defaults(name: str, options: dict) -> dict:
     return {**defaults, **options}
 
 
+def needs_task_gradients(name: str) -> bool:
+    """Whether a method takes the gradient of every task by itself; these have the option ``include_heads``."""
+    return "include_heads" in getattr(load(name), "OPTIONS", {})
+
+
 def build(name: str, options: dict, tasks: int) -> Method | None:
     """What turns losses or gradients of tasks into one, or None for a method of constant weights."""
     module = load(name)
