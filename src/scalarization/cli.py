@@ -68,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--time-limit", type=float, metavar="MINUTES", help="save and leave before so many minutes have passed"
     )
+    conflicts = verb("conflicts", _conflicts, "train cells with uniform weights and count gradient conflicts meanwhile")
+    conflicts.add_argument("--cell", action="append", required=True, help="a cell's name; repeatable")
+    conflicts.add_argument("--time-limit", type=float, metavar="MINUTES", help="as for train")
     merge = verb("merge", _merge, "put the parts of a cell together into its run file")
     merge.add_argument("--cell", required=True)
     bench = verb("bench", _bench, "measure time and peak memory of a training step of every method")
@@ -124,6 +127,13 @@ def _train(plan: Plan, options: argparse.Namespace) -> None:
 
     limit = None if options.time_limit is None else options.time_limit * 60
     train_shares(plan, [plan.share(name) for name in options.cell], limit)
+
+
+def _conflicts(plan: Plan, options: argparse.Namespace) -> None:
+    from scalarization.training.job import count_conflicts
+
+    limit = None if options.time_limit is None else options.time_limit * 60
+    count_conflicts(plan, [plan.counted_cell(name) for name in options.cell], limit)
 
 
 def _merge(plan: Plan, options: argparse.Namespace) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from scalarization import architectures, benchmarks, methods
 from scalarization.architectures import Architecture
 from scalarization.config import Config, suggestion
-from scalarization.digests import code_digest, training_digest
+from scalarization.digests import code_digest, counting_digest, training_digest
 from scalarization.errors import ConfigError
 
 
@@ -76,6 +76,18 @@ class Cell:
         """Training steps of one run."""
         return self.specification["epochs"] * self.specification["steps_per_epoch"]
 
+    @property
+    def counts_conflicts(self) -> bool:
+        """Whether gradient conflicts are counted while it trains; such cells are a tree of their own."""
+        return "conflicts" in self.specification
+
+    @property
+    def code(self) -> str:
+        """Digest of the code that trains it."""
+        if self.counts_conflicts:
+            return counting_digest(self.architecture.family)
+        return training_digest(self.architecture.family, self.method)
+
     def describe(self) -> dict[str, Any]:
         """The cell's full specification, ready for JSON; a run's identity is this, its weights and its seed."""
         return {
@@ -116,7 +128,7 @@ class Share:
     def fingerprint(self) -> str:
         """Changes whenever the runs of this share would come out differently, or are others."""
         content = [self.cell.describe(), [(m.index, m.seed, m.weights) for m in self.members]]
-        return _digest(content, training_digest(self.cell.architecture.family, self.cell.method))
+        return _digest(content, self.cell.code)
 
 
 @dataclass(frozen=True)
@@ -144,29 +156,27 @@ class Plan:
         self._problems: list[str] = []
         self._infos = self._check_benchmarks()
         self._stop_on_problems()
-        self.experiment_cells: dict[str, list[Cell]] = {}
-        whole: dict[str, Cell] = {}
-        origin: dict[str, str] = {}
-        for experiment in config.preset["experiments"]:
-            for cell in self._expand(experiment):
-                known = whole.get(cell.name)
-                if known and known.describe() != cell.describe():
-                    self._problem(
-                        f"experiments.{experiment}",
-                        f"its cell {cell.name} differs from that of experiment '{origin[cell.name]}' "
-                        f"in {_difference(known.describe(), cell.describe())}; name a variant in one of them",
-                    )
-                    continue
-                origin.setdefault(cell.name, experiment)
-                whole[cell.name] = _merge(known, cell) if known else cell
+        experiments, counts = config.preset["experiments"], config.preset["conflicts"]
+        self.experiment_cells: dict[str, list[Cell]] = {
+            name: self._expand(f"experiments.{name}", spec) for name, spec in experiments.items()
+        }
+        self.conflict_cells: dict[str, list[Cell]] = {
+            name: self._expand_conflicts(f"conflicts.{name}", spec) for name, spec in counts.items()
+        }
+        whole = self._united("experiments", self.experiment_cells)
+        counted = self._united("conflicts", self.conflict_cells)
         self._check_artifacts()
         self._check_costs()
-        self._check_selection(whole.values())
+        self._check_selection([*whole.values(), *counted.values()])
         self._stop_on_problems()
         self.cells: dict[str, Cell] = {
             name: selected for name, cell in whole.items() if (selected := self._select(cell)) is not None
         }
-        if not self.cells:
+        #: The cells of `conflicts`; one may have the name of a cell that is trained without counting.
+        self.counted: dict[str, Cell] = {
+            name: selected for name, cell in counted.items() if (selected := self._select(cell)) is not None
+        }
+        if not self.cells and not self.counted:
             raise ConfigError(f"{config.source}: only = {config.only}: nothing of the preset is left")
 
     def info(self, benchmark: str) -> benchmarks.BenchmarkInfo:
@@ -176,6 +186,10 @@ class Plan:
     def experiment(self, name: str) -> list[Cell]:
         """The selected cells that an experiment consists of, the SD baselines among them."""
         return [self.cells[c.name] for c in self.experiment_cells[name] if c.name in self.cells]
+
+    def conflicts(self, name: str) -> list[Cell]:
+        """The selected cells of a key of `conflicts`."""
+        return [self.counted[c.name] for c in self.conflict_cells[name] if c.name in self.counted]
 
     def artifact_kind(self, artifact: str) -> str:
         """Module in ``analysis`` and ``figures`` that makes an artifact."""
@@ -190,13 +204,18 @@ class Plan:
         ]
 
     def artifact_experiments(self, artifact: str) -> list[str]:
-        """The experiments that an artifact queries; none if it is about costs."""
+        """The experiments that an artifact queries; none if it is about costs or conflicts."""
         spec = self.config.preset["artifacts"][artifact]
         return spec.get("experiments") or ([spec["experiment"]] if "experiment" in spec else [])
+
+    def artifact_conflicts(self, artifact: str) -> list[str]:
+        """The keys of `conflicts` that an artifact queries."""
+        return self.config.preset["artifacts"][artifact].get("conflicts", [])
 
     def artifact_cells(self, artifact: str) -> list[Cell]:
         """The selected cells that an artifact queries."""
         cells = [c for e in self.artifact_experiments(artifact) for c in self.experiment(e)]
+        cells += [c for n in self.artifact_conflicts(artifact) for c in self.conflicts(n)]
         return list({c.name: c for c in cells}.values())
 
     def artifact_inputs(self, artifact: str) -> list[Path]:
@@ -213,6 +232,7 @@ class Plan:
         """Changes whenever an artifact's query, or what it queries, is another."""
         spec = self.config.preset["artifacts"][artifact]
         whole = [c.name for e in self.artifact_experiments(artifact) for c in self.experiment_cells[e]]
+        whole += [c.name for n in self.artifact_conflicts(artifact) for c in self.conflict_cells[n]]
         reported = [f.read_text() for f in sorted((Path(__file__).parent / "analysis" / "reported").glob("*.csv"))]
         content = [spec, whole, [(c.name, len(c.members)) for c in self.artifact_cells(artifact)], reported]
         return _digest(content, code_digest("analysis", f"analysis.{self.artifact_kind(artifact)}"))
@@ -253,10 +273,12 @@ class Plan:
 
     def benchmarks(self) -> list[str]:
         """Benchmarks with a selected cell."""
-        return list(dict.fromkeys(c.benchmark for c in self.cells.values()))
+        return list(dict.fromkeys(c.benchmark for c in (*self.cells.values(), *self.counted.values())))
 
     def run_file(self, cell: Cell) -> Path:
-        """Where a cell's runs are."""
+        """Where a cell's runs, or what was counted in them, are."""
+        if cell.counts_conflicts:
+            return self.config.results / "conflicts" / f"{cell.name}.parquet"
         return self.config.results / "runs" / f"{cell.name}.parquet"
 
     def share_file(self, share: Share) -> Path:
@@ -292,13 +314,26 @@ class Plan:
         Which job trains a cell has no influence on its result, and members that are finished are never trained
         again, so it does no harm when a change of the preset moves a cell to another job.
         """
-        limit = self.config.preset["jobs"]["minutes"] * 60
         # Cells of one experiment are wanted together; a job over several would train what one figure has no use for.
         together: dict[tuple[str, ...], list[Share]] = {}
         names = {e: {c.name for c in cells} for e, cells in self.experiment_cells.items()}
         for cell in self.cells.values():
             users = (e for e, wanted in names.items() if cell.name in wanted)
             together.setdefault((cell.benchmark, *users), []).extend(self.shares(cell))
+        return self._pack(together)
+
+    def conflict_jobs(self) -> list[Job]:
+        """All jobs that count conflicts, packed like :meth:`jobs`; cells are not split."""
+        together: dict[tuple[str, ...], list[Share]] = {}
+        names = {n: {c.name for c in cells} for n, cells in self.conflict_cells.items()}
+        for cell in self.counted.values():
+            users = (n for n, wanted in names.items() if cell.name in wanted)
+            together.setdefault((cell.benchmark, *users), []).append(Share(cell))
+        return self._pack(together)
+
+    def _pack(self, together: dict[tuple[str, ...], list[Share]]) -> list[Job]:
+        """Jobs of shares that are wanted together; the keys begin with the benchmark."""
+        limit = self.config.preset["jobs"]["minutes"] * 60
         jobs: list[Job] = []
         for (benchmark, *_), shares in together.items():
             costs = [len(s.members) * self.seconds(s.cell) for s in shares]
@@ -332,6 +367,18 @@ class Plan:
             raise ConfigError(f"{self.config.preset_file}: no cell {name}; {suggestion(name, self.cells)}")
         return self.cells[name]
 
+    def counted_cell(self, name: str) -> Cell:
+        """The selected cell of a name among those of `conflicts`.
+
+        Raises:
+            ConfigError: The preset, or the selected part of it, counts no conflicts in such a cell.
+        """
+        if name not in self.counted:
+            raise ConfigError(
+                f"{self.config.preset_file}: conflicts: no cell {name}; {suggestion(name, self.counted)}"
+            )
+        return self.counted[name]
+
     def share(self, name: str) -> Share:
         """The share with a name as given to ``train --cell``.
 
@@ -358,6 +405,8 @@ class Plan:
     def seconds(self, cell: Cell) -> float:
         """Estimated training time of one run of a cell, in seconds of the preset's hardware."""
         throughput = self.config.preset["throughput"]
+        if cell.counts_conflicts:
+            return self._seconds_counting(cell)
         # Of a step that costs 3, forward once and backward twice that, T backward passes repeat the second part.
         separate = cell.specification["setting"] == "mtl" and methods.needs_task_gradients(cell.method)
         factor = (1 + 2 * len(cell.tasks)) / 3 if separate else 1
@@ -366,6 +415,17 @@ class Plan:
             return factor * self.images(cell) / measured
         once = cell.steps * throughput["seconds_per_step"] + self.flops(cell) / throughput["flops_per_second"]
         return factor * once
+
+    def _seconds_counting(self, cell: Cell) -> float:
+        """As :meth:`seconds`: T backward passes more at every counted step, or the batch once more in T parts."""
+        uncounted = {k: v for k, v in cell.specification.items() if k != "conflicts"}
+        plain = self.seconds(replace(cell, specification=uncounted))
+        tasks, every = len(cell.tasks), cell.specification["conflicts"]["every"]
+        # ViTs have no BatchNorm, so that the batch of domains is split (training.conflicts).
+        if cell.specification["setting"] == "mtl" or cell.architecture.family != "vit":
+            return plain * (1 + 2 * tasks / 3 / every)
+        overhead = cell.steps * self.config.preset["throughput"]["seconds_per_step"]
+        return plain * (1 + 1 / every) + overhead * (tasks - 1) / every
 
     def _problem(self, key: str, message: str) -> None:
         self._problems.append(f"{self.config.preset_file}: {key}: {message}")
@@ -391,15 +451,46 @@ class Plan:
                 self._problem(f"{key}.reference", f"'{spec['reference']}' is not among its domains")
         return infos
 
-    def _expand(self, experiment: str) -> Iterator[Cell]:
-        spec = self.config.preset["experiments"][experiment]
-        key = f"experiments.{experiment}"
+    def _united(self, section: str, found: dict[str, list[Cell]]) -> dict[str, Cell]:
+        """Cells by name, put together where several keys of a section ask for members of one."""
+        whole: dict[str, Cell] = {}
+        origin: dict[str, str] = {}
+        for name, cells in found.items():
+            for cell in cells:
+                known = whole.get(cell.name)
+                if known and known.describe() != cell.describe():
+                    self._problem(
+                        f"{section}.{name}",
+                        f"its cell {cell.name} differs from that of {section.removesuffix('s')} '{origin[cell.name]}' "
+                        f"in {_difference(known.describe(), cell.describe())}; name a variant in one of them",
+                    )
+                    continue
+                origin.setdefault(cell.name, name)
+                whole[cell.name] = _merge(known, cell) if known else cell
+        return whole
+
+    def _expand_conflicts(self, key: str, spec: dict[str, Any]) -> list[Cell]:
+        """Cells of uniform weights in which conflicts are counted, evaluated after every epoch."""
+        cells = []
+        for cell in self._expand(key, {**spec, "methods": {"uniform": {}}}):
+            if len(cell.tasks) < 2:
+                self._problem(f"{key}.task_sets.{cell.task_set}", "one task has nothing to conflict with; add another")
+            if cell.specification["recipe"]["compile"] is True:
+                self._problem(key, "compile = true: a compiled network gives no gradients by task; leave it out")
+            if spec["every"] > cell.specification["steps_per_epoch"]:
+                per_epoch = cell.specification["steps_per_epoch"]
+                self._problem(f"{key}.every", f"{spec['every']} is more than the {per_epoch} steps of an epoch")
+            recipe = {**cell.specification["recipe"], "eval_every": 1, "compile": False}
+            changed = {**cell.specification, "recipe": recipe, "conflicts": {"every": spec["every"]}}
+            cells.append(replace(cell, specification=changed))
+        return cells
+
+    def _expand(self, key: str, spec: dict[str, Any]) -> list[Cell]:
         found: dict[str, Cell] = {}
-        self.experiment_cells[experiment] = []
         if spec["benchmark"] not in self.config.preset["benchmarks"]:
             known = self.config.preset["benchmarks"]
             self._problem(f"{key}.benchmark", f"'{spec['benchmark']}' is not configured; {suggestion('', known)}")
-            return
+            return []
         benchmark, info = self.config.preset["benchmarks"][spec["benchmark"]], self._infos[spec["benchmark"]]
         known = benchmark["domains"] if info.setting == "mdl" else [*info.groups, *info.attributes]
         task_sets = {
@@ -411,7 +502,7 @@ class Plan:
             word = suggestion(task, known)
             self._problem(f"{key}.task_sets.{task_set}", f"'{task}' is not one of its benchmark's; {word}")
         if unknown:
-            return
+            return []
         for method, options in spec["methods"].items():
             try:
                 method_options = methods.with_defaults(method, options)
@@ -450,8 +541,7 @@ class Plan:
                             members,
                         )
                         found[cell.name] = cell
-        self.experiment_cells[experiment] = list(found.values())
-        yield from found.values()
+        return list(found.values())
 
     def _outputs(
         self, info: benchmarks.BenchmarkInfo, benchmark: dict[str, Any], method: str, tasks: list[str]
@@ -493,12 +583,16 @@ class Plan:
     def _check_artifacts(self) -> None:
         for artifact, spec in self.config.preset["artifacts"].items():
             key = f"artifacts.{artifact}"
-            if sum(k in spec for k in ("experiment", "experiments", "costs")) != 1:
-                self._problem(key, "give exactly one of experiment, experiments, costs")
+            if sum(k in spec for k in ("experiment", "experiments", "costs", "conflicts")) != 1:
+                self._problem(key, "give exactly one of experiment, experiments, costs, conflicts")
             known = self.config.preset["experiments"]
             for experiment in self.artifact_experiments(artifact):
                 if experiment not in known:
                     self._problem(f"{key}.experiment", f"'{experiment}' is unknown; {suggestion(experiment, known)}")
+            counts = self.config.preset["conflicts"]
+            for name in self.artifact_conflicts(artifact):
+                if name not in counts:
+                    self._problem(f"{key}.conflicts", f"'{name}' is unknown; {suggestion(name, counts)}")
             costs = self.config.preset["costs"]
             if spec.get("costs", next(iter(costs), None)) not in [*costs, None]:
                 self._problem(f"{key}.costs", f"'{spec['costs']}' is unknown; {suggestion(spec['costs'], costs)}")

@@ -1,0 +1,43 @@
+"""Looks that the figures about gradient conflicts share: colours of learning rates and widths, marks of depths."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from scalarization.figures import _style
+
+CONFLICTS_LABEL = "conflicting pairs [%]"
+#: One per depth, repeated if there are more.
+MARKERS = "osD^vP"
+
+
+def title(rows: pd.DataFrame) -> str:
+    """Benchmark, task set, and how many tasks or domains there are."""
+    first = rows.iloc[0]
+    return f"{first['benchmark']}, {first['task_set']} ($T$ = {first['tasks']})"
+
+
+def colours(values: pd.Series) -> dict[Any, str]:
+    """Value -> colour, in increasing order."""
+    return {value: _style.COLOURS[n % len(_style.COLOURS)] for n, value in enumerate(sorted(values.unique()))}
+
+
+def capacities(summary: pd.DataFrame) -> pd.DataFrame:
+    """Architectures in order of depth and width: ``architecture``, ``depth``, ``width``, ``label``."""
+    found = summary.drop_duplicates("architecture").sort_values(["depth", "width", "shared_layers"])
+    shared = found["shared_layers"].map(lambda n: "" if pd.isna(n) else f", shr {n}")
+    label = "depth " + found["depth"].astype(str) + ", width " + found["width"].astype(str) + shared
+    return found[["architecture", "depth", "width"]].assign(label=label)
+
+
+def not_run(summary: pd.DataFrame) -> list[str]:
+    """Labels of capacities that ``only:`` left out."""
+    left_out = summary.groupby("architecture")["present"].max()
+    found = capacities(summary)
+    return [
+        f"{label}: {_style.NOT_RUN}"
+        for name, label in zip(found["architecture"], found["label"], strict=True)
+        if not left_out[name]
+    ]
