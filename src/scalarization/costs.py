@@ -14,7 +14,11 @@ from scalarization.storage import write_table
 
 
 def cost_table(plan: Plan) -> pa.Table:
-    """One row per selected cell: its identity, whether conflicts are counted, runs, steps, images, FLOPs and estimated hours (of all its runs)."""
+    """One row per selected cell: its identity, whether conflicts are counted, and what all its runs cost.
+
+    Returns:
+        Runs, steps, images, FLOPs of training and estimated hours.
+    """
     rows = [
         {
             "cell": cell.name,

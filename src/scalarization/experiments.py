@@ -374,9 +374,7 @@ class Plan:
             ConfigError: The preset, or the selected part of it, counts no conflicts in such a cell.
         """
         if name not in self.counted:
-            raise ConfigError(
-                f"{self.config.preset_file}: conflicts: no cell {name}; {suggestion(name, self.counted)}"
-            )
+            raise ConfigError(f"{self.config.preset_file}: conflicts: no cell {name}; {suggestion(name, self.counted)}")
         return self.counted[name]
 
     def share(self, name: str) -> Share:
@@ -461,7 +459,7 @@ class Plan:
                 if known and known.describe() != cell.describe():
                     self._problem(
                         f"{section}.{name}",
-                        f"its cell {cell.name} differs from that of {section.removesuffix('s')} '{origin[cell.name]}' "
+                        f"its cell {cell.name} differs from that of {section}.{origin[cell.name]} "
                         f"in {_difference(known.describe(), cell.describe())}; name a variant in one of them",
                     )
                     continue

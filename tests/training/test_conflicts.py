@@ -163,7 +163,10 @@ class NaiveStep(GradientStep):
                     )
                 found = torch.autograd.grad(loss, shared, allow_unused=True)
                 row += np.concatenate(
-                    [np.zeros(p.numel()) if g is None else g.flatten().numpy() for p, g in zip(shared, found)]
+                    [
+                        np.zeros(p.numel()) if g is None else g.flatten().numpy()
+                        for p, g in zip(shared, found, strict=True)
+                    ]
                 )
             rows.append(row)
         torch.set_rng_state(random)
@@ -245,7 +248,9 @@ def test_training_is_as_without_counting(data, case):
     assert [r["train_loss"] for r in counting.rows] == losses
     for row in counting.rows:
         values = [
-            r["value"] for r in plain.rows if (r["epoch"], r["split"], r["metric"]) == (row["epoch"], "validation", "accuracy")
+            r["value"]
+            for r in plain.rows
+            if (r["epoch"], r["split"], r["metric"]) == (row["epoch"], "validation", "accuracy")
         ]
         assert row["metric"] == "accuracy" and row["validation"] == pytest.approx(np.mean(values), rel=1e-12)
 

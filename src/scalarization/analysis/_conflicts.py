@@ -13,9 +13,9 @@ from scalarization.analysis import _runs
 from scalarization.errors import ConfigError, DataError
 from scalarization.experiments import Cell, Plan
 
-#: Columns of one run at one epoch. ``lr``: peak learning rate; ``pairs``: pairs of tasks; ``steps``: pairs times counted
-#: steps in which both gradients were there, of which ``conflicts`` conflicted (``percent`` of them); ``zero``: those
-#: in which one was not; ``mean_cosine``, over ``steps``; ``norm``: average over tasks of the mean gradient norm;
+#: Columns of one run at one epoch. ``lr``: peak learning rate; ``pairs``: pairs of tasks; ``steps``: pairs times
+#: counted steps in which both gradients were there, of which ``conflicts`` conflicted (``percent`` of them); ``zero``:
+#: those in which one was not; ``mean_cosine``, over ``steps``; ``norm``: average over tasks of the mean gradient norm;
 #: ``train_loss``: mean over the epoch's batches; ``validation``: average over tasks of ``metric``, validation split.
 EPOCH_TYPES = {
     **_runs.PLACE_TYPES,

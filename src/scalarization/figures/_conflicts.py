@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from scalarization.figures import _style
 
@@ -32,12 +34,28 @@ def capacities(summary: pd.DataFrame) -> pd.DataFrame:
     return found[["architecture", "depth", "width"]].assign(label=label)
 
 
-def not_run(summary: pd.DataFrame) -> list[str]:
-    """Labels of capacities that ``only:`` left out."""
+def legend(parent: Figure, place: str, *columns: list[Line2D]) -> None:
+    """A legend whose columns are given, each from its top."""
+    columns = tuple(column for column in columns if column)
+    longest = max(len(column) for column in columns)
+    blank = Line2D([], [], linestyle="none", label=" ")
+    handles = [handle for column in columns for handle in column + [blank] * (longest - len(column))]
+    parent.legend(
+        handles=handles, loc=place, ncols=len(columns), columnspacing=1.0, handlelength=1.6, handletextpad=0.5
+    )
+
+
+def height(*columns: list[Line2D]) -> float:
+    """Height of such a legend, inches."""
+    return _style.legend_height(max(len(column) for column in columns), 1, bar=False)
+
+
+def not_run(summary: pd.DataFrame) -> list[Line2D]:
+    """Entries of a legend for capacities that ``only:`` left out."""
     left_out = summary.groupby("architecture")["present"].max()
     found = capacities(summary)
     return [
-        f"{label}: {_style.NOT_RUN}"
+        Line2D([], [], linestyle="none", label=f"{label}: {_style.NOT_RUN}")
         for name, label in zip(found["architecture"], found["label"], strict=True)
         if not left_out[name]
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -15,7 +16,6 @@ from scalarization.figures import _conflicts, _style
 
 PANEL_HEIGHT = 2.5
 COLUMNS = 2
-LEGEND_COLUMNS = 4
 #: Opacity of the first and of the last epoch.
 FAINTEST, FULL = 0.25, 0.95
 
@@ -27,15 +27,11 @@ def draw(summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
     columns = min(COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
     legends = [_legend(part) for part in panels]
-    # Beside each other where panels are alone in their column, so that each legend stands below what it explains.
-    strips = [_style.legend_height(len(legend), LEGEND_COLUMNS // columns, bar=False) for legend in legends]
-    figure = _style.new_figure((PANEL_HEIGHT + max(strips)) * rows)
+    figure = _style.new_figure((PANEL_HEIGHT + max(_conflicts.height(*legend) for legend in legends)) * rows)
     parents = np.ravel(figure.subfigures(rows, columns, squeeze=False))
     for parent, part, legend in zip(parents, panels, legends, strict=False):
         _draw_panel(parent.subplots(), part)
-        parent.legend(
-            handles=legend, loc="outside lower center", ncols=LEGEND_COLUMNS // columns, columnspacing=1.2
-        )
+        _conflicts.legend(parent, "outside lower center", *legend)
     return figure
 
 
@@ -74,28 +70,20 @@ def _correlation(fit: pd.Series) -> str:
     return f"$r$ = {r} (95 %: {low} to {high}, {fit['runs']} runs)"
 
 
-def _legend(rows: pd.DataFrame) -> list[Line2D]:
+def _legend(rows: pd.DataFrame) -> list[list[Line2D]]:
+    """Columns: what colours mean, sizes, shapes, the line."""
     look = {"linestyle": "none", "markersize": 4, "markeredgewidth": 0}
     by_rate = rows["lr"].nunique() > 1
     colours = _conflicts.colours(rows["lr"] if by_rate else rows["width"])
     name = "lr {:g}" if by_rate else "width {}"
-    entries = [Line2D([], [], marker="o", color=c, label=name.format(v), **look) for v, c in colours.items()]
-    if by_rate:
-        widths = sorted(rows["width"].unique())
-        entries += [
-            Line2D([], [], **look | {"markersize": 2.8 + n}, marker="o", color="0.4", label=f"width {width}")
-            for n, width in enumerate(widths)
-        ]
-    entries += [
-        Line2D(
-            [],
-            [],
-            marker=_conflicts.MARKERS[n % len(_conflicts.MARKERS)],
-            color="0.4",
-            label=f"depth {depth}",
-            **look,
-        )
-        for n, depth in enumerate(sorted(rows["depth"].unique()))
+    coloured = [Line2D([], [], marker="o", color=c, label=name.format(v), **look) for v, c in colours.items()]
+    sized = [
+        Line2D([], [], **look | {"markersize": 2.8 + n}, marker="o", color="0.4", label=f"width {width}")
+        for n, width in enumerate(sorted(rows["width"].unique()) if by_rate else [])
     ]
-    entries.append(Line2D([], [], color="black", linewidth=1.0, label="linear fit"))
-    return entries + [Line2D([], [], linestyle="none", label=words) for words in _conflicts.not_run(rows)]
+    shaped = [
+        Line2D([], [], **look, marker=marker, color="0.4", label=f"depth {depth}")
+        for depth, marker in zip(sorted(rows["depth"].unique()), itertools.cycle(_conflicts.MARKERS), strict=False)
+    ]
+    line = Line2D([], [], color="black", linewidth=1.0, label="linear fit")
+    return [coloured, sized, shaped, [line, *_conflicts.not_run(rows)]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -13,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from scalarization.figures import _conflicts, _style
 
 HEIGHT = 2.2
-LEGEND_COLUMNS = 4
+CAPACITY_COLUMNS = 3
 #: One per capacity, repeated with another mark if there are more.
 LINES = ("-", "--", ":", "-.")
 MARKERS = ("", "o", "s", "^")
@@ -26,16 +27,16 @@ def draw(summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
     blocks = [rows for _, rows in summary.groupby(["benchmark", "task_set"], sort=False)]
     colours, looks = _conflicts.colours(summary["lr"]), _looks(summary)
     legend = _legend(summary, colours, looks)
-    heights = [HEIGHT] * len(blocks) + [_style.legend_height(len(legend), LEGEND_COLUMNS, bar=False)]
+    heights = [HEIGHT] * len(blocks) + [_conflicts.height(*legend)]
     figure = _style.new_figure(sum(heights))
     *parents, bottom = figure.subfigures(len(heights), 1, height_ratios=heights)
     for parent, rows in zip(parents, blocks, strict=True):
-        parent.suptitle(_conflicts.title(rows))
+        parent.suptitle(_conflicts.title(rows), fontsize="medium")
         for ax, (name, label) in zip(parent.subplots(1, 2), QUANTITIES.items(), strict=True):
             _draw_lines(ax, rows, name, colours, looks)
             ax.set(xlabel="epoch", ylabel=label)
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    bottom.legend(handles=legend, loc="center", ncols=LEGEND_COLUMNS, columnspacing=1.2)
+    _conflicts.legend(bottom, "center", *legend)
     return figure
 
 
@@ -61,11 +62,14 @@ def _looks(summary: pd.DataFrame) -> dict[str, dict[str, Any]]:
     }
 
 
-def _legend(summary: pd.DataFrame, colours: dict[float, str], looks: dict[str, dict[str, Any]]) -> list[Line2D]:
-    entries = [Line2D([], [], color=colour, linewidth=1.5, label=f"lr {lr:g}") for lr, colour in colours.items()]
+def _legend(summary: pd.DataFrame, colours: dict[float, str], looks: dict[str, dict[str, Any]]) -> list[list[Line2D]]:
+    """Columns: learning rates, then capacities, what was not run last."""
+    rates = [Line2D([], [], color=colour, linewidth=1.5, label=f"lr {lr:g}") for lr, colour in colours.items()]
     found = _conflicts.capacities(summary)
-    entries += [
+    lines = [
         Line2D([], [], color="0.3", linewidth=1.0, label=label, **looks[name])
         for name, label in zip(found["architecture"], found["label"], strict=True)
     ]
-    return entries + [Line2D([], [], linestyle="none", label=words) for words in _conflicts.not_run(summary)]
+    lines += _conflicts.not_run(summary)
+    longest = max(len(rates), math.ceil(len(lines) / CAPACITY_COLUMNS))
+    return [rates, *(lines[first : first + longest] for first in range(0, len(lines), longest))]
