@@ -76,6 +76,8 @@ def batchnorm(monkeypatch):
             (1, 1, 1, 1),
             num_classes=outputs,
             in_chans=image_shape[2],
+            stem_type="deep",
+            stem_width=2,
             channels=(4, 8, 8, 8),
             drop_path_rate=options["drop_path"],
         )

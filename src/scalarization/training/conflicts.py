@@ -146,48 +146,47 @@ class CountingStep(GradientStep):
         self._losses = torch.zeros(tasks, device=trainer.device)
         self._counting = False
         self._features: Tensor | None = None
-        self._random: list[Tensor] = []
 
     def __call__(self, batch: Batch, seed: int) -> Tensor:
         """Gradient of a batch, as without counting; every k-th step of an epoch is counted, from its first on."""
         self._counting = self.trainer.step % self.trainer.steps_per_epoch % self._every == 0
-        if self._counting:
-            self._jacobian.zero_()
+        if not self._counting:
+            return super().__call__(batch, seed)
+        self._jacobian.zero_()
+        if self.task_gradients.split_by_domain:
+            # Before the training step, so that the two do not hold their graphs at the same time.
+            self._add_by_domain(batch.micro_batches(self.micro_batches) if self.micro_batches > 1 else [batch])
         loss = super().__call__(batch, seed)
-        if self._counting:
-            self._features = None
-            self.counts.add(gramian(self._jacobian))
+        self._features = None
+        self.counts.add(gramian(self._jacobian))
         return loss
 
     def forward(self, images: Tensor) -> Tensor:
-        """The network's logits; notes what :meth:`observe` needs of this forward pass."""
+        """The network's logits; keeps what :meth:`observe` needs of this forward pass."""
         network = self.trainer.network
-        if not self._counting:
-            return network(images)
-        if self.task_gradients.split_by_domain:
-            self._random = _random_state(self.trainer.device)
+        if not self._counting or self.task_gradients.split_by_domain:
             return network(images)
         self._features = models.features(network, images)
         return models.head(network)(self._features)
 
     def observe(self, part: Batch, logits: Tensor) -> None:
-        """Add the tasks' gradients of a (micro-)batch."""
-        if not self._counting:
-            return
-        if self.task_gradients.split_by_domain:
-            self._add_by_domain(part)
+        """Add the tasks' gradients of a (micro-)batch through the training step's own graph."""
+        if not self._counting or self.task_gradients.split_by_domain:
             return
         with self.trainer.autocast():
             losses = self.trainer.objective.task_losses(logits, part.labels, part.domains, part.counts)
         self.task_gradients.add_from(self._features, losses, self._jacobian)
 
-    def _add_by_domain(self, part: Batch) -> None:
+    def _add_by_domain(self, parts: list[Batch]) -> None:
         device = self.trainer.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            for domain in part.domains.unique().tolist():
-                _set_random_state(self._random, device)
-                with stochastic_depth_of(self.trainer.network, len(part.images), part.domains == domain):
-                    self.task_gradients.add(part.only(domain), self._jacobian, self._losses)
+            for part in parts:
+                # Every domain's pass draws as much as the training step's pass over the whole part will.
+                random = _random_state(device)
+                for domain in part.domains.unique().tolist():
+                    _set_random_state(random, device)
+                    with stochastic_depth_of(self.trainer.network, len(part.images), part.domains == domain):
+                        self.task_gradients.add(part.only(domain), self._jacobian, self._losses)
 
 
 class CountingTrainer(Trainer):
