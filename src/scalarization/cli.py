@@ -71,6 +71,12 @@ def _parser() -> argparse.ArgumentParser:
     conflicts = verb("conflicts", _conflicts, "train cells with uniform weights and count gradient conflicts meanwhile")
     conflicts.add_argument("--cell", action="append", required=True, help="a cell's name; repeatable")
     conflicts.add_argument("--time-limit", type=float, metavar="MINUTES", help="as for train")
+    search = verb("search", _search, "search weights and write the history of every search")
+    search.add_argument(
+        "--search", action="append", required=True, help="a search's name, as `plan` prints it; repeatable"
+    )
+    search.add_argument("--workers", type=int, help="members trained at the same time (default: one per CPU core)")
+    search.add_argument("--time-limit", type=float, metavar="MINUTES", help="leave before so many minutes have passed")
     merge = verb("merge", _merge, "put the parts of a cell together into its run file")
     merge.add_argument("--cell", required=True)
     bench = verb("bench", _bench, "measure time and peak memory of a training step of every method")
@@ -134,6 +140,13 @@ def _conflicts(plan: Plan, options: argparse.Namespace) -> None:
 
     limit = None if options.time_limit is None else options.time_limit * 60
     count_conflicts(plan, [plan.counted_cell(name) for name in options.cell], limit)
+
+
+def _search(plan: Plan, options: argparse.Namespace) -> None:
+    from scalarization.search.session import make_searches
+
+    limit = None if options.time_limit is None else options.time_limit * 60
+    make_searches(plan, [plan.search(name) for name in options.search], options.workers, limit)
 
 
 def _merge(plan: Plan, options: argparse.Namespace) -> None:

@@ -211,12 +211,7 @@ class CountingTrainer(Trainer):
         the validation split), and what :meth:`ConflictCounts.row` returns.
         """
         began = time.perf_counter()
-        self.network.eval()
-        found: dict[str, dict[str, float]] = {}
-        with self.autocast():
-            for domain in self.objective.domains:
-                start, size = self.data.start(domain, "validation"), self.data.size(domain, "validation")
-                found |= self.objective.evaluate(self.network, self.data, domain, start, size)
+        found = self.validate()
         metric = next(m for m in QUALITY_METRICS if all(m in values for values in found.values()))
         self.rows.append(
             {
