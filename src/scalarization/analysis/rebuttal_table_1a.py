@@ -60,7 +60,7 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
         )
     places: dict[tuple, list[Cell]] = {}
     for cell in searched:
-        places.setdefault((*_searches.place(cell), cell.method), []).append(cell)
+        places.setdefault(_searches.place(cell), []).append(cell)
     found = (row for group in places.values() for row in _place_rows(plan, cells, group))
     return _runs.table(found, TYPES)
 
@@ -86,12 +86,12 @@ def _place_rows(plan: Plan, cells: list[Cell], group: list[Cell]) -> Iterator[di
     values = {name: found for name, (_, found) in reached.items()}
     base = values.get(references["uniform"].name) if "uniform" in references else None
     by_population: dict[tuple, dict[str, Cell]] = {}
-    for cell in sorted(group, key=_setting):
+    for cell in sorted(group, key=lambda c: (_names.order(c.method), _setting(c))):
         population, epochs, quantile = _setting(cell)
         settings = {"population": population, "quantile": quantile, "trainings": _searches.cost(plan.search_of(cell))}
-        by_population.setdefault((population, quantile), {})[cell.name] = cell
+        by_population.setdefault((cell.method, population, quantile), {})[cell.name] = cell
         yield row(cell, values.get(cell.name), **settings, epochs_ready=epochs)
-    for (population, quantile), of in by_population.items():
+    for (_, population, quantile), of in by_population.items():
         if len(of) == 1:
             continue
         ran = [values[name] for name in of if name in values]

@@ -47,10 +47,12 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
     """
     cells = _searches.cells(plan, artifact)
     whole = [c for c in cells if _searches.is_searched(c) and c.specification["search"]["policy"] == "whole"]
+    elsewhere = {(*_searches.place(c), c.method) for c in whole if not _searches.is_direct(c)}
     places: dict[tuple, list[Cell]] = {}
     for cell in whole:
-        places.setdefault((*_searches.place(cell), cell.method), []).append(cell)
-    found = [group for group in places.values() if not all(map(_searches.is_direct, group))]
+        if (*_searches.place(cell), cell.method) in elsewhere:
+            places.setdefault(_searches.place(cell), []).append(cell)
+    found = list(places.values())
     if not found:
         raise ConfigError(
             f"{plan.config.preset_file}: artifacts.{artifact}: its experiments train nothing with weights that were "
@@ -64,14 +66,15 @@ def _rows(plan: Plan, cells: list[Cell], group: list[Cell]) -> Iterator[dict[str
     base: np.ndarray | None = None
     if uniform and _runs.selected_seeds(plan, uniform):
         _, base = _searches.reached(plan, uniform)
-    ordered = sorted(group, key=lambda c: (not _searches.is_direct(c), _flops(plan, c)))
-    direct = next((_flops(plan, c) for c in ordered if _searches.is_direct(c)), None)
+    ordered = sorted(group, key=lambda c: (_names.order(c.method), not _searches.is_direct(c), _flops(plan, c)))
+    direct = {c.method: _flops(plan, c) for c in reversed(ordered) if _searches.is_direct(c)}
     for cell in [*([uniform] if uniform else []), *ordered]:
         search = plan.search_of(cell)
         present = bool(_runs.selected_seeds(plan, cell))
         known = {**_runs.key(cell, cell.task_set, present), **_names.describe(cell.method), **_statistics.spread([])}
         flops = _flops(plan, cell)
-        known |= {"flops": flops, "trainings": flops / plan.flops(cell), "of_direct": direct and flops / direct}
+        of_direct = flops / direct[cell.method] if cell.method in direct else None
+        known |= {"flops": flops, "trainings": flops / plan.flops(cell), "of_direct": of_direct}
         if search:
             settings = {"population": search.population, "epochs_ready": search.epochs_ready}
             known |= {"searched_on": search.cell.architecture.name, **settings}

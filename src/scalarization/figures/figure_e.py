@@ -34,7 +34,12 @@ BOUNDARY = {"color": "white", "linewidth": 0.5, "alpha": 0.7}
 @_style.styled
 def draw(summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
     """Draw ``analysis.figure_e``'s summary: a block per benchmark and task set, a panel per search."""
-    blocks = [(place, _Block(rows)) for place, rows in summary.groupby(["benchmark", "task_set"], sort=False)]
+    counts = summary.groupby("benchmark")["task_number"].max().fillna(-1).astype(int) + 1
+    colours = {benchmark: _colours(count) for benchmark, count in counts.items()}
+    blocks = [
+        (place, _Block(rows, colours[place[0]]))
+        for place, rows in summary.groupby(["benchmark", "task_set"], sort=False)
+    ]
     heights = [block.height for _, block in blocks]
     figure = _style.new_figure(sum(heights))
     parents = np.atleast_1d(figure.subfigures(len(blocks), 1, height_ratios=heights))
@@ -46,7 +51,7 @@ def draw(summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
 class _Block:
     """Panels of one task set: rows are depths, columns are methods (and settings of the search) and their widths."""
 
-    def __init__(self, summary: pd.DataFrame) -> None:
+    def __init__(self, summary: pd.DataFrame, colours: list[Any]) -> None:
         searches = [rows for _, rows in summary.groupby(["search", "architecture"], sort=False)]
         self.panels: dict[tuple[tuple, tuple], pd.DataFrame] = {}
         for rows in searches:
@@ -60,7 +65,7 @@ class _Block:
         self.columns = sorted({column for _, column in self.panels})
         ran = summary[summary["present"].astype(bool)].sort_values("task_number", kind="stable")
         #: Task -> colour.
-        self.colours = _colours(dict(zip(ran["task"], ran["task_number"].astype(int), strict=True)))
+        self.colours = {t: colours[n] for t, n in zip(ran["task"], ran["task_number"].astype(int), strict=True)}
         several = summary.groupby("method")[["population", "epochs_ready", "quantile"]].nunique().gt(1).any(axis=None)
         self.title = functools.partial(_title, setting=several, lines=len(self.columns) > WIDE or several)
         entry = LEGEND_ENTRY + LEGEND_LETTER * max(map(len, self.colours), default=0)
@@ -125,10 +130,7 @@ def _title(search: pd.Series, setting: bool, lines: bool) -> str:
     return f"{name}\n{place}" if lines else f"{name}, {place}"
 
 
-def _colours(numbers: dict[str, int]) -> dict[str, Any]:
-    """Task -> colour, by the tasks' numbers."""
-    count = max(numbers.values(), default=0) + 1
-    if count <= len(AREAS):
-        return {task: AREAS[number] for task, number in numbers.items()}
-    spread = mpl.colormaps["turbo"](np.linspace(0.05, 0.95, count))
-    return {task: spread[number] for task, number in numbers.items()}
+def _colours(count: int) -> list[Any]:
+    """A colour for each of so many tasks: the common ones, then a spread of others."""
+    more = mpl.colormaps["turbo"](np.linspace(0.05, 0.95, max(0, count - len(AREAS))))
+    return [*AREAS[:count], *more]

@@ -15,9 +15,9 @@ from scalarization.figures import _style
 
 #: The corners: the first task at the top, the second at the lower left, the third at the lower right.
 CORNERS = np.array([[0.5, np.sqrt(0.75)], [0.0, 0.0], [1.0, 0.0]])
-PANEL_HEIGHT, BAR_HEIGHT, LEGEND_HEIGHT = 2.9, 0.5, 0.45
-#: Narrower panels would crowd the points.
-COLUMNS = 2
+BAR_HEIGHT, LEGEND_HEIGHT = 0.5, 0.45
+#: Panels beside each other -> height; narrower ones would crowd the points.
+HEIGHTS = {1: 2.9, 2: 2.6}
 TICKS = np.arange(1, 5) / 5
 LATTICE = {"color": "0.85", "linewidth": 0.5, "zorder": 0}
 SCORE_MAP = "viridis"
@@ -33,10 +33,11 @@ POLICY_POINT = {"edgecolors": _style.COLOURS[1], "linewidths": 1.6, "zorder": 5}
 def draw(summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
     """Draw ``analysis.rebuttal_figure_2``'s summary: a panel per place and search."""
     panels = _panels(summary)
-    columns = min(COLUMNS, len(panels))
+    columns = min(max(HEIGHTS), len(panels))
     lines = -(-len(panels) // columns)
-    figure = _style.new_figure(lines * PANEL_HEIGHT + BAR_HEIGHT + LEGEND_HEIGHT)
-    top, bottom = figure.subfigures(2, 1, height_ratios=[lines * PANEL_HEIGHT, BAR_HEIGHT + LEGEND_HEIGHT])
+    heights = [lines * HEIGHTS[columns], BAR_HEIGHT + LEGEND_HEIGHT]
+    figure = _style.new_figure(sum(heights))
+    top, bottom = figure.subfigures(2, 1, height_ratios=heights)
     axes = top.subplots(lines, columns, squeeze=False).ravel()
     grid = summary[(summary["part"] == "grid") & summary["present"].astype(bool)]
     norm = _norm(grid["score"])

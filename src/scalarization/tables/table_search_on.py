@@ -31,8 +31,6 @@ def _block(rows: pd.DataFrame) -> Block:
     title = table_methods.title(rows.iloc[0], ["task_set"])
     if not rows["present"].any():
         return Block(title, "", (), [], _style.NOT_RUN)
-    # A baseline may stand beside several methods.
-    rows = rows.drop_duplicates(["method", "searched_on", "variant"])
     intervals = (rows["seeds"] > 1).any()
     heads = ["average", *(["95 % interval"] if intervals else []), *HEADS]
     lines = [_line(row, intervals) for _, row in rows.iterrows()]
