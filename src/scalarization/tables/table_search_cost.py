@@ -16,7 +16,8 @@ NOTES = [
     "of it; measured: steps of all members over those of one training, plus 1. A step of a search and one of a "
     "training are alike, but an epoch of a search is rounded up to whole batches.",
     "Configurations: weight settings that are tried, N + ceil(N Q) (intervals \N{MINUS SIGN} 1), without copying N; "
-    "measured: distinct ones in the history. Training: seconds of training and validation, summed over members.",
+    "measured: distinct ones in the history, fewer where a perturbation multiplied all weights by the same factor, or "
+    "PB2 kept those that it copied. Training: seconds of training and validation, summed over members.",
     "Overhead per search: (wall time \N{MINUS SIGN} training / workers) / searches of the session: start of Ray and of "
     "its workers, which all searches of a session share, waiting for the last member, decisions, states handed on.",
 ]
