@@ -78,9 +78,7 @@ def print_plan(plan: Plan) -> Path:
             f"{sums['images']:,} training images, about {sums['hours']:.3g} {unit}"
         )
     total = sum(table["hours"].to_pylist())
-    console.print(
-        f"in all {sum(table['runs'].to_pylist()):,} runs in {jobs} jobs, about {total + startup:.3g} {unit}"
-    )
+    console.print(f"in all {sum(table['runs'].to_pylist()):,} runs in {jobs} jobs, about {total + startup:.3g} {unit}")
     console.print(
         f"estimated from {throughput['flops_per_second']:.3g} FLOP/s and {throughput['seconds_per_step']:g} s "
         f"per step, {throughput['seconds_per_job']:g} s per job; evaluation not counted"

@@ -20,7 +20,6 @@ from scalarization.config import Config, suggestion
 from scalarization.digests import code_digest, training_digest
 from scalarization.errors import ConfigError
 from scalarization.methods import _searched
-from scalarization.searches import METHODS as SEARCHED_METHODS
 from scalarization.searches import Search
 
 
@@ -514,7 +513,7 @@ class Plan:
                             specification,
                             members,
                         )
-                        if method in SEARCHED_METHODS:
+                        if method in _searched.METHODS:
                             changed = {k: v for k, v in changes.items() if k in method_options}
                             found_search = self._search_options(method, {**method_options, **changed}, cell, key)
                             specification["search"] = found_search

@@ -32,8 +32,13 @@ def first_weights(search: Search) -> list[tuple[float, ...]]:
 
 
 def normalised(weights: list[float]) -> tuple[float, ...]:
-    """Divided by their sum, so that they are on the simplex again; uniform if all are (nearly) zero."""
+    """Divided by their sum, so that they are on the simplex again; uniform if all are (nearly) zero.
+
+    Weights that are on it are left as they are, to the last bit: a copy that did not explore is the same state.
+    """
     total = sum(weights)
+    if abs(total - 1) < 1e-12:
+        return tuple(weights)
     if total < 1e-9:
         return (1 / len(weights),) * len(weights)
     return tuple(w / total for w in weights)

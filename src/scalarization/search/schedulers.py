@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import random
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +26,8 @@ from scalarization.search.first import first_weights, normalised
 from scalarization.searches import Search
 from scalarization.training.interval import Lineage
 
+# Ray tells of every copy; the history does.
+logging.getLogger("ray.tune").setLevel(logging.WARNING)
 #: What trials report; schedulers compare it.
 SCORE = "score"
 
@@ -220,7 +224,10 @@ def _drawing(search: Search, interval: int) -> Iterator[None]:
     random.seed(first)
     np.random.seed(second % 2**32)
     try:
-        yield
+        # PB2's Gaussian process tells at every fit that a parameter is at its bound, and SciPy that an option is old.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         random.setstate(python)
         np.random.set_state(numpy)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from scalarization.data.store import Store
@@ -72,7 +73,7 @@ class History:
             "weights": list(weights),
             "parent": None if interval == 1 else copied_from,
             "copied": copied_from != member,
-            "explored": list(weights_before) != list(weights),
+            "explored": not np.allclose(weights_before, weights, rtol=0, atol=1e-9),
             **result,
         }
         self.rows[name].append(row)
