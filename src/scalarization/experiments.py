@@ -229,8 +229,12 @@ class Plan:
 
     def artifact_searches(self, artifact: str) -> list[Search]:
         """The selected searches that an artifact queries."""
+        return [s for s in self.artifact_searches_planned(artifact) if s.name in self.searches]
+
+    def artifact_searches_planned(self, artifact: str) -> list[Search]:
+        """The searches that an artifact queries in the whole preset, in the order in which it lists them."""
         keys = self.config.preset["artifacts"][artifact].get("searches", [])
-        return [s for s in self.searches.values() if s.key in keys]
+        return [s for key in keys for s in self._searches.values() if s.key == key]
 
     def artifact_inputs(self, artifact: str) -> list[Path]:
         """The files that an artifact is summarised from."""
@@ -308,6 +312,13 @@ class Plan:
     def search_seconds(self, search: Search) -> float:
         """Estimated training time of all members of a search, in seconds of the preset's hardware."""
         return search.population * self.seconds(search.cell)
+
+    def full_steps(self, search: Search) -> int:
+        """Steps of one training on the whole training set: what the cost of a search is counted in."""
+        cell = search.cell
+        benchmark = self.config.preset["benchmarks"][cell.benchmark]
+        images = self._infos[cell.benchmark].domains[benchmark["reference"]]
+        return cell.specification["epochs"] * math.ceil(images / cell.specification["recipe"]["batch_size"])
 
     def search_of(self, cell: Cell) -> Search | None:
         """The search that a cell takes its weights from; None for a cell whose weights are known beforehand."""

@@ -54,7 +54,8 @@ def facts(plan: Plan, artifact: str) -> dict[str, Any]:
         "seeds_planned": sorted(planned),
     }
     if len(experiments) != 1:
-        found["benchmarks"] = list(dict.fromkeys(a["benchmark"] for a in asked))
+        searched = [s.cell.benchmark for s in plan.artifact_searches_planned(artifact)]
+        found["benchmarks"] = list(dict.fromkeys([*(a["benchmark"] for a in asked), *searched]))
     if costs:
         file = plan.costs_file(costs)
         return found | {"environment": storage.read_metadata(file).get("environment") if file.is_file() else None}
