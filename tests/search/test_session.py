@@ -52,6 +52,8 @@ class Folder:
 @pytest.fixture
 def new_folder(write_config, searching, tmp_path, digits_directory):
     """(name, **knobs) -> a folder in which nothing is searched yet."""
+    # Some hundred steps an interval: long enough to be killed in.
+    searching["benchmarks"]["digits"]["recipe"] |= {"batch_size": 8}
 
     def new_folder(name, **knobs):
         directory = tmp_path / name
@@ -108,7 +110,8 @@ def test_undisturbed(undisturbed):
             if row["copied"]:
                 before = {r["member"]: r for r in history if r["interval"] == row["interval"] - 1}
                 assert before[row["parent"]]["score"] >= before[row["member"]]["score"]
-                assert row["explored"] == (before[row["parent"]]["weights"] != row["weights"])
+                # A common factor of all weights is no change.
+                assert row["explored"] == (before[row["parent"]]["weights"] != pytest.approx(row["weights"], abs=1e-9))
     session = undisturbed["metadata"][0]["session"]
     assert session["workers"] == 2 and session["searches"] == list(NAMES)
     assert 0 < session["trained_seconds"] < 2 * session["seconds"]
@@ -143,15 +146,18 @@ def test_killed_stopped_and_with_workers_that_die(new_folder, launch, undisturbe
     time.sleep(draw.uniform(0, 0.3))
     job.send(signal.SIGKILL)
     assert job.wait(60) == -signal.SIGKILL
+    while workers_of(tmp_path):
+        time.sleep(0.1)  # Ray ends them when it sees that the job is gone
     kept = len(folder.done())
 
     job = started()
     until(lambda: len(folder.done()) > kept, job)
     os.kill(workers_of(tmp_path)[0], signal.SIGKILL)
-    until(lambda: "failed, tried again" in folder.messages() or len(folder.done()) >= INTERVALS, job)
+    until(lambda: "failed, tried again" in folder.messages(), job)
     job.send(signal.SIGTERM)
-    status = job.wait(60)
-    assert status == 75 and "received SIGTERM; finished intervals are kept" in job.output
+    assert job.wait(60) == 75, job.output
+    assert "received SIGTERM; finished intervals are kept" in job.output
+    assert kept < len(folder.done()) < INTERVALS
 
     job = started()
     assert job.wait(300) == 0, job.output + folder.messages()
