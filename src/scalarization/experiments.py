@@ -207,7 +207,10 @@ class Plan:
         if self.artifact_kind(artifact) == "table_a":
             # What the tasks are is known from the data; nothing needs to be trained for it.
             return [self.store_file(b) for b in dict.fromkeys(c.benchmark for c in self.artifact_cells(artifact))]
-        return [self.run_file(c) for c in self.artifact_cells(artifact)]
+        files = [self.run_file(c) for c in self.artifact_cells(artifact)]
+        if self.artifact_kind(artifact) == "predictions":
+            files += [f for c in self.artifact_cells(artifact) if (f := self.examples_file(Share(c)))]
+        return files
 
     def artifact_fingerprint(self, artifact: str) -> str:
         """Changes whenever an artifact's query, or what it queries, is another."""
@@ -264,6 +267,18 @@ class Plan:
         if share.parts == 1:
             return self.run_file(share.cell)
         return self.config.results / "parts" / share.cell.name / f"{share.part}of{share.parts}.parquet"
+
+    def examples_file(self, share: Share) -> Path | None:
+        """Where a dense cell's predictions for a few test images are; None for cells without maps."""
+        if "maps" not in share.cell.specification:
+            return None
+        if share.parts == 1:
+            return self.config.results / "examples" / f"{share.cell.name}.parquet"
+        return self.share_file(share).with_suffix(".examples.parquet")
+
+    def share_outputs(self, share: Share) -> list[Path]:
+        """All files that training a share makes."""
+        return [file for file in (self.share_file(share), self.examples_file(share)) if file]
 
     def store_file(self, benchmark: str) -> Path:
         """The file that completes a benchmark's prepared store."""
@@ -337,7 +352,8 @@ class Plan:
         """Floating point operations of training one run of a cell: forward, and twice that backward."""
         info = self._infos[cell.benchmark]
         model = cell.specification["model"]
-        forward = architectures.forward_flops(cell.architecture, model, info.image_size, info.channels)
+        maps = list(cell.specification.get("maps", {}).values())
+        forward = architectures.forward_flops(cell.architecture, model, info.image_size, info.channels, maps)
         return 3 * forward * self.images(cell)
 
     def images(self, cell: Cell) -> int:
@@ -372,6 +388,9 @@ class Plan:
             for domain in spec["domains"]:
                 if domain not in info.domains:
                     self._problem(f"{key}.domains", f"'{domain}' is unknown; {suggestion(domain, info.domains)}")
+            for task in spec["tasks"] or ():
+                if task not in info.maps:
+                    self._problem(f"{key}.tasks", f"'{task}' is unknown; {suggestion(task, info.maps)}")
             if spec["reference"] not in spec["domains"]:
                 self._problem(f"{key}.reference", f"'{spec['reference']}' is not among its domains")
         return infos
@@ -386,16 +405,20 @@ class Plan:
             self._problem(f"{key}.benchmark", f"'{spec['benchmark']}' is not configured; {suggestion('', known)}")
             return
         benchmark, info = self.config.preset["benchmarks"][spec["benchmark"]], self._infos[spec["benchmark"]]
-        known = benchmark["domains"] if info.setting == "mdl" else [*info.groups, *info.attributes]
+        known = self._known_tasks(spec["benchmark"])
         task_sets = {
             name: list(info.groups if tasks == "groups" else info.attributes) if isinstance(tasks, str) else tasks
             for name, tasks in spec["task_sets"].items()
         }
+        for name, tasks in task_sets.items():
+            if not tasks:
+                word = f"its benchmark has no {spec['task_sets'][name]}, name the tasks"
+                self._problem(f"{key}.task_sets.{name}", word)
         unknown = [(s, task) for s, tasks in task_sets.items() for task in tasks if task not in known]
         for task_set, task in unknown:
             word = suggestion(task, known)
             self._problem(f"{key}.task_sets.{task_set}", f"'{task}' is not one of its benchmark's; {word}")
-        if unknown:
+        if unknown or not all(task_sets.values()):
             return
         for method, options in spec["methods"].items():
             try:
@@ -405,7 +428,14 @@ class Plan:
                 continue
             for variant, changes in spec["variants"].items():
                 settings = self._settings(spec["benchmark"], changes, f"{key}.variants.{variant}")
+                if info.maps and settings["recipe"]["augmentation"]["randaugment"]:
+                    where = f"benchmarks.{spec['benchmark']}.recipe.augmentation.randaugment"
+                    self._problem(where, "maps would have to be transformed with the images; leave it out")
                 for architecture in architectures.expand(spec["architectures"]):
+                    if (architecture.family == "dense") != bool(info.maps):
+                        needed = "dense" if info.maps else "another than dense"
+                        self._problem(f"{key}.architectures.family", f"benchmark '{spec['benchmark']}' needs {needed}")
+                        continue
                     for problem in architectures.problems(architecture, settings["model"], info.image_size):
                         self._problem(f"{key}.architectures {architecture.name}", problem)
                     for task_set, tasks in self._task_sets(method, task_sets).items():
@@ -445,12 +475,22 @@ class Plan:
             # SD models are looked at on every domain (paper A 2.2), others on what they were trained on.
             evaluated = list(benchmark["domains"] if method == "single" else tasks)
             return {"setting": "mdl", "classes": len(info.classes), "evaluated": evaluated}
+        if info.maps:
+            maps = {task: info.maps[task].channels for task in tasks}
+            return {"setting": "mtl", "maps": maps, "evaluated": list(benchmark["domains"])}
         return {
             "setting": "mtl",
             "labels": list(info.attributes),
             "attributes": {task: list(info.outputs(task)) for task in tasks},
             "evaluated": list(benchmark["domains"]),
         }
+
+    def _known_tasks(self, benchmark: str) -> list[str]:
+        """What task sets of a benchmark may consist of."""
+        spec, info = self.config.preset["benchmarks"][benchmark], self._infos[benchmark]
+        if info.setting == "mdl":
+            return spec["domains"]
+        return (spec["tasks"] or list(info.maps)) if info.maps else [*info.groups, *info.attributes]
 
     def _task_sets(self, method: str, task_sets: dict[str, list[str]]) -> dict[str, list[str]]:
         if method != "single":
@@ -496,8 +536,8 @@ class Plan:
         for name, spec in self.config.preset["costs"].items():
             key = f"costs.{name}"
             info = self._infos.get(spec["benchmark"])
-            if info is None or info.setting != "mtl":
-                known = [b for b, i in self._infos.items() if i.setting == "mtl"]
+            if info is None or not info.attributes:
+                known = [b for b, i in self._infos.items() if i.attributes]
                 self._problem(key, f"benchmark '{spec['benchmark']}' has no attributes here; {suggestion('', known)}")
                 continue
             model = self.config.preset["benchmarks"][spec["benchmark"]]["model"]

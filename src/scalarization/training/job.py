@@ -16,12 +16,14 @@ from scalarization.digests import training_digest
 from scalarization.errors import DataError, StoppedError, UserError
 from scalarization.experiments import Cell, Member, Plan, Share
 from scalarization.storage import read_metadata, read_run_file, write_run_file, write_table
+from scalarization.training.examples import has_examples, merge_examples, share_examples, write_examples
 from scalarization.training.records import RunRecord
 from scalarization.training.stop import Stop
 
 if TYPE_CHECKING:
     import torch
 
+    from scalarization.data.dense import DenseDeviceData
     from scalarization.data.device import DeviceData
 
 logger = logging.getLogger(__name__)
@@ -69,6 +71,7 @@ def merge_shares(plan: Plan, cell: Cell) -> None:
     tables = [read_run_file(f) for f in files]
     table = pa.concat_tables(tables).sort_by([("member", "ascending"), ("seed", "ascending"), ("epoch", "ascending")])
     write_run_file(plan.run_file(cell), table.to_pylist(), read_metadata(files[0]))
+    merge_examples(plan, cell)
 
 
 def measure_costs(plan: Plan, name: str) -> None:
@@ -97,7 +100,7 @@ class _Job:
     def __init__(self, plan: Plan, shares: Sequence[Share], store: Store, stop: Stop) -> None:
         self.plan, self.shares, self.store, self.stop = plan, shares, store, stop
         self._device: torch.device | None = None
-        self._data: DeviceData | None = None
+        self._data: DeviceData | DenseDeviceData | None = None
         self._startup: float | None = None
         self._total = sum(len(s.members) for s in shares)
         self._done = 0
@@ -113,15 +116,16 @@ class _Job:
 
     def train(self, share: Share) -> None:
         """Train the runs of one share that are not finished, then write its run file and timings."""
-        rows, timings = [], []
+        rows, timings, records = [], [], []
         facts: dict[str, Any] = {}
         for member in share.members:
             record = self.record(share.cell, member)
-            finished = record.finished()
+            finished = self._finished(share, record)
             if finished is None:
                 with record.locked():
-                    finished = record.finished() or self._train_member(share.cell, member, record)
+                    finished = self._finished(share, record) or self._train_member(share.cell, member, record)
             self._done += 1
+            records.append((_identity(share.cell, member), record))
             rows += [{**_identity(share.cell, member), **row} for row in finished["rows"]]
             timings.append({"cell": share.cell.name, "member": member.index, "seed": member.seed, **finished["timing"]})
             facts = finished["environment"]
@@ -132,9 +136,16 @@ class _Job:
             "environment": facts,
         }
         write_run_file(self.plan.share_file(share), rows, metadata)
+        share_examples(self.plan, share, records)
         part = "" if share.parts == 1 else f".{share.part}of{share.parts}"
         timings_file = self.plan.config.results / "timings" / f"{share.cell.slug}{part}.parquet"
         write_table(timings_file, pa.Table.from_pylist(timings))
+
+    def _finished(self, share: Share, record: RunRecord) -> dict[str, Any] | None:
+        """What a finished run left; None if it is to be trained."""
+        if self.plan.examples_file(share) and not has_examples(record):
+            return None
+        return record.finished()
 
     def _train_member(self, cell: Cell, member: Member, record: RunRecord) -> dict[str, Any]:
         from scalarization.training.loop import Trainer
@@ -163,6 +174,7 @@ class _Job:
             "images": images,
             "images_per_second": images / max(1e-9, seconds - trainer.evaluation_seconds),
         }
+        write_examples(record, trainer.examples())
         record.finish(trainer.rows, {"timing": timing, "environment": _environment(device)})
         return {"rows": trainer.rows, "timing": timing, "environment": _environment(device)}
 
@@ -209,11 +221,12 @@ class _Job:
         weights = ",".join(f"{w:.3g}" for w in member.weights)
         return f"{cell.name} run {self._done + 1}/{self._total} (p {weights}, seed {member.seed})"
 
-    def prepare(self) -> tuple[torch.device, DeviceData]:
+    def prepare(self) -> tuple[torch.device, DeviceData | DenseDeviceData]:
         """The device and the images on it; made at the first call, from when on signals are taken note of."""
         if self._device is None or self._data is None:
             import torch
 
+            from scalarization.data.dense import DenseDeviceData
             from scalarization.data.device import DeviceData
 
             wanted = self.plan.config.device
@@ -229,7 +242,17 @@ class _Job:
                 raise DataError(
                     f"{self.store.directory}: holds no domain {', '.join(sorted(missing))}; delete it and run again"
                 )
-            self._data = DeviceData(self.store, sorted(needed), self._device)
+            tasks = {t: None for s in self.shares for t in s.cell.specification.get("maps", {})}
+            absent = set(tasks) - set(self.store.facts.get("maps", {}))
+            if absent:
+                raise DataError(
+                    f"{self.store.directory}: holds no maps of {', '.join(sorted(absent))}; delete it and run again"
+                )
+            self._data = (
+                DenseDeviceData(self.store, list(tasks), self._device)
+                if tasks
+                else DeviceData(self.store, sorted(needed), self._device)
+            )
             self._startup = time.process_time()
             self.stop.listen()
         return self._device, self._data
