@@ -136,5 +136,7 @@ def _dense_flops(
             cost += 4 * pixels * sizes[stage + 1] ** 2
         pixels *= 4
         cost += block(pixels, sizes[stage + 1], sizes[stage + 1])
+        if model["skips"] and stage == 3 and base != 64:
+            cost += pixels * 64 * base  # the stem's channels are 64 whatever the others
         found += cost * (1 if stage < (architecture.shared_layers or 0) else len(maps))
-    return 2 * (found + pixels * 9 * sizes[-1] * sum(maps))
+    return 2.0 * (found + pixels * 9 * sizes[-1] * sum(maps))

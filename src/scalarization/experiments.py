@@ -436,6 +436,8 @@ class Plan:
                         needed = "dense" if info.maps else "another than dense"
                         self._problem(f"{key}.architectures.family", f"benchmark '{spec['benchmark']}' needs {needed}")
                         continue
+                    if method == "rotograd" and info.maps and settings["model"]["skips"]:
+                        self._problem(f"{key}.methods.rotograd", "rotates features of one size; set skips: false")
                     for problem in architectures.problems(architecture, settings["model"], info.image_size):
                         self._problem(f"{key}.architectures {architecture.name}", problem)
                     for task_set, tasks in self._task_sets(method, task_sets).items():
