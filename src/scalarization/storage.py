@@ -38,8 +38,8 @@ RUN_SCHEMA = pa.schema(
     ]
 )
 #: What dense models predict for a few test images: one row per run, image and map. ``content`` is ``prediction``; or
-#: ``image`` (0 to 255, without task) or ``target``, which are there once. ``values`` has ``shape`` [H, W, C], row by row;
-#: maps are standardised, NaN is not known.
+#: ``image`` (0 to 255, without task) or ``target``, which are there once. ``values`` has ``shape`` [H, W, C], row by
+#: row; maps are standardised, NaN is not known.
 EXAMPLE_SCHEMA = pa.schema(
     [
         *(RUN_SCHEMA.field(name) for name in RUN_SCHEMA.names[: RUN_SCHEMA.get_field_index("epoch")]),

@@ -90,15 +90,19 @@ def read(tasks: list[str], downloads: Path) -> DenseData:
     if any(task in FROM_SCAN for task in tasks) and KINDS["depth"] not in kinds:
         kinds.append(KINDS["depth"])
     missing = [
-        f"{b}_{k}" for names in BUILDINGS.values() for b in names for k in kinds if not (directory / f"{b}_{k}").is_dir()
+        f"{b}_{k}"
+        for names in BUILDINGS.values()
+        for b in names
+        for k in kinds
+        if not (directory / f"{b}_{k}").is_dir()
     ]
     if missing:
         shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
         raise DataError(
             f"{directory}: no {shown}. Taskonomy has to be downloaded by yourself, after accepting its licence: the "
-            f"tiny split's archives of {', '.join(kinds)} for all 35 buildings (StanfordVL/taskonomy tells how). Unpack "
-            "them so that files are <data_dir>/taskonomy/<building>_rgb/point_<p>_view_<v>_domain_rgb.png and so on, "
-            "and set data_dir in config.yaml"
+            f"tiny split's archives of {', '.join(kinds)} for all 35 buildings (StanfordVL/taskonomy tells how). "
+            "Unpack them so that files are <data_dir>/taskonomy/<building>_rgb/point_<p>_view_<v>_domain_rgb.png and "
+            "so on, and set data_dir in config.yaml"
         )
     generator = np.random.default_rng(ORDER_SEED)
     splits = {}

@@ -62,11 +62,17 @@ def write_dense_store(
                     _check(array, own[kind], arrays["images"].shape, f"{benchmark}: {keys[row]}: {kind}")
                 if kind not in writers:
                     path = stack.enter_context(replacing(directory / f"{domain}_{kind}.npy"))
-                    writers[kind] = _Writer(stack.enter_context(path.open("wb")), (len(keys), *array.shape), array.dtype)
+                    writers[kind] = _Writer(
+                        stack.enter_context(path.open("wb")), (len(keys), *array.shape), array.dtype
+                    )
                     counts[kind] = np.zeros((array.shape[-1], 1 << (8 * array.dtype.itemsize)), dtype=np.int64)
                 writers[kind].add(array)
                 if row < bounds[1]:
                     counts[kind] += _code_counts(array)
+        described = {
+            task: _describe(counts["images" if form.image else task], form, f"{benchmark}: {task}")
+            for task, form in maps.items()
+        }
         files = {
             kind: {"name": f"{domain}_{kind}.npy", "bytes": writer.bytes, "sha256": writer.digest.hexdigest()}
             for kind, writer in writers.items()
@@ -77,10 +83,7 @@ def write_dense_store(
         "format": FORMAT,
         "benchmark": benchmark,
         **facts,
-        "maps": {
-            task: _describe(counts["images" if form.image else task], form, f"{benchmark}: {task}")
-            for task, form in maps.items()
-        },
+        "maps": described,
         "domains": {
             domain: {
                 "splits": {s: [bounds[i], bounds[i + 1]] for i, s in enumerate(SPLITS)},
@@ -106,7 +109,8 @@ def moments_of(counts: np.ndarray, dtype: np.dtype | type, invalid: int | None) 
     """
     dtype = np.dtype(dtype)
     values = np.arange(len(counts), dtype=f"u{dtype.itemsize}").view(dtype).astype(np.float64)
-    known = np.isfinite(values) & (values != invalid) & (counts > 0)
+    with np.errstate(invalid="ignore"):  # comparing signalling NaNs
+        known = np.isfinite(values) & (values != invalid) & (counts > 0)
     values, weights, total = values[known], counts[known], counts.sum()
     if not len(values):
         return {"mean": np.nan, "std": np.nan, "median": np.nan, "known": 0.0}

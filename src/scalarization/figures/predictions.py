@@ -67,13 +67,11 @@ def _limits(targets: pd.DataFrame) -> np.ndarray:
 
 
 def _show(ax: Axes, found: pd.Series, limits: np.ndarray) -> Any:
-    """One map; three channels are shown as colours, what is not known is hatched."""
+    """One map; three channels are shown as colours, what is not known is white."""
     values = np.asarray(found["values"], dtype=float).reshape(*found["shape"])
     ax.set(xticks=[], yticks=[])
-    unknown = np.isnan(values).any(axis=2)
     if values.shape[2] == 1:
-        shown = ax.imshow(np.ma.masked_invalid(values[..., 0]), MAP_COLOURS, vmin=limits[0, 0], vmax=limits[1, 0])
-        shown.cmap.set_bad("white")
-        return shown
+        return ax.imshow(np.ma.masked_invalid(values[..., 0]), MAP_COLOURS, vmin=limits[0, 0], vmax=limits[1, 0])
+    unknown = np.isnan(values).any(axis=2)
     scaled = np.clip((values - limits[0]) / (limits[1] - limits[0]), 0, 1)
     return ax.imshow(np.where(unknown[..., None], 1.0, scaled))

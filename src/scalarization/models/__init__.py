@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def build(
-    architecture: Architecture, options: dict[str, Any], image_shape: tuple[int, int, int], outputs: int | dict[str, int]
+    architecture: Architecture,
+    options: dict[str, Any],
+    image_shape: tuple[int, int, int],
+    outputs: int | dict[str, int],
 ) -> nn.Module:
     """A freshly initialised network; initialisation draws from torch's global state.
 

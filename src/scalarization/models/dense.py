@@ -34,8 +34,8 @@ def build(
         architecture: ``width`` is the number of channels in the bottlenecks of the first stage, doubled by every
             further stage; ``shared_layers`` is the number of decoder stages common to all tasks.
         options: ``channels``: those of the first stage's bottlenecks if they were not narrowed (64: timm's resnet26);
-            blocks return 4, 8, 16 and 32 times as many. ``upsampling``: ``nearest`` or ``transposed``. ``skips``: whether
-            what the encoder had at a size is added where the decoder reaches it.
+            blocks return 4, 8, 16 and 32 times as many. ``upsampling``: ``nearest`` or ``transposed``. ``skips``:
+            whether what the encoder had at a size is added where the decoder reaches it.
         image_shape: Height, width, channels.
         outputs: Task -> channels of its map.
     """

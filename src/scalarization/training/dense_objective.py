@@ -97,9 +97,7 @@ class DenseObjective(Objective):
             task: {"l1": means[0][number], "l1_constant": means[1][number]} for number, task in enumerate(self.tasks)
         }
 
-    def examples(
-        self, network: Callable[[Tensor], tuple[Tensor, ...]], data: DenseDeviceData
-    ) -> list[dict[str, Any]]:
+    def examples(self, network: Callable[[Tensor], tuple[Tensor, ...]], data: DenseDeviceData) -> list[dict[str, Any]]:
         """Predictions for the first test images, with image and target beside them.
 
         Returns:

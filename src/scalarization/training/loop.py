@@ -51,9 +51,7 @@ class Trainer:
         device: Where to train.
     """
 
-    def __init__(
-        self, cell: Cell, member: Member, data: DeviceData | DenseDeviceData, device: torch.device
-    ) -> None:
+    def __init__(self, cell: Cell, member: Member, data: DeviceData | DenseDeviceData, device: torch.device) -> None:
         self.cell, self.member, self.device = cell, member, device
         self.data = data.only(list(cell.tasks)) if isinstance(data, DenseDeviceData) else data
         self.recipe = cell.specification["recipe"]
@@ -65,7 +63,9 @@ class Trainer:
         self.sampler = DomainSampler(sizes, self.recipe["batch_size"], self._root, member.seed)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seeds.integers(self._root, member.seed, "initialisation", size=1)[0])
-            network = models.build(cell.architecture, cell.specification["model"], data.image_shape, self.objective.outputs)
+            network = models.build(
+                cell.architecture, cell.specification["model"], data.image_shape, self.objective.outputs
+            )
         self.network = network.to(device)
         self.method = methods.build(cell.method, cell.specification["method_options"], len(cell.tasks))
         if isinstance(self.method, FeatureMethod):
