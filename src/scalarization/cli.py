@@ -68,6 +68,12 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--time-limit", type=float, metavar="MINUTES", help="save and leave before so many minutes have passed"
     )
+    search = verb("search", _search, "search weights and write the history of every search")
+    search.add_argument(
+        "--search", action="append", required=True, help="a search's name, as `plan` prints it; repeatable"
+    )
+    search.add_argument("--workers", type=int, help="members trained at the same time (default: one per CPU core)")
+    search.add_argument("--time-limit", type=float, metavar="MINUTES", help="leave before so many minutes have passed")
     merge = verb("merge", _merge, "put the parts of a cell together into its run file")
     merge.add_argument("--cell", required=True)
     bench = verb("bench", _bench, "measure time and peak memory of a training step of every method")
@@ -125,6 +131,13 @@ def _train(plan: Plan, options: argparse.Namespace) -> None:
 
     limit = None if options.time_limit is None else options.time_limit * 60
     train_shares(plan, [plan.share(name) for name in options.cell], limit)
+
+
+def _search(plan: Plan, options: argparse.Namespace) -> None:
+    from scalarization.search.session import make_searches
+
+    limit = None if options.time_limit is None else options.time_limit * 60
+    make_searches(plan, [plan.search(name) for name in options.search], options.workers, limit)
 
 
 def _merge(plan: Plan, options: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ for job in plan.jobs():
         name:
             f"train_{job.name}"
         input:
-            plan.store_file(job.benchmark),
+            plan.job_inputs(job),
         output:
             [file for share in job.shares for file in plan.share_outputs(share)],
         log:
