@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -30,6 +30,13 @@ class Architecture:
         if self.family == "dense":
             return f"dense{self.depth}_w{self.width}_shr{self.shared_layers}"
         return f"{self.family}_d{self.depth}_w{self.width}"
+
+    def for_tasks(self, count: int) -> Architecture:
+        """The first of all architectures that are the same network for so many tasks.
+
+        A single task shares its decoder with nobody, whatever ``shared_layers`` says.
+        """
+        return replace(self, shared_layers=0) if self.shared_layers and count == 1 else self
 
     @classmethod
     def parse(cls, name: str) -> Architecture:

@@ -1,5 +1,8 @@
 """Predictions of dense models through whole jobs: kept with each run, gathered by share and cell, made anew if lost."""
 
+import copy
+import shutil
+
 import pyarrow.parquet as pq
 import pytest
 
@@ -30,6 +33,27 @@ PRESET = {
     },
     "artifacts": {"figure_c": {"experiment": "pair"}},
 }
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_baselines_are_trained_once_for_all_numbers_of_shared_layers(make_plan):
+    """One task shares its decoder with nobody: the same network, the same numbers."""
+    preset = copy.deepcopy(PRESET)
+    preset["jobs"] = {}
+    preset["experiments"]["pair"] |= {"methods": {"single": {}}, "task_sets": {"depth": ["depth"]}}
+    preset["experiments"]["pair"]["architectures"]["shared_layers"] = [0, 5]
+    plan = make_plan(preset)
+    prepare(plan.store_file("motorcycle").parent, "motorcycle", ["motorcycle"], None, ["depth"])
+    shares = [share for cell in plan.cells.values() for share in plan.shares(cell)]
+    train_shares(plan, shares, None)
+    assert len(list((plan.config.results / "checkpoints").iterdir())) == 1
+    found = [pq.read_table(plan.run_file(share.cell)).to_pylist() for share in shares]
+    assert [{r["shared_layers"] for r in rows} for rows in found] == [{0}, {5}]
+    # Trained apart, bit for bit.
+    shutil.rmtree(plan.config.results / "checkpoints")
+    train_shares(plan, shares[1:], None)
+    apart = pq.read_table(plan.run_file(shares[1].cell)).to_pylist()
+    assert apart == found[1]
 
 
 @pytest.mark.usefixtures("one_thread")

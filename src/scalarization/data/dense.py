@@ -51,8 +51,7 @@ class DenseDeviceData:
 
     def _choose(self, tasks: list[str]) -> None:
         self.tasks = list(tasks)
-        #: Channels of each task's maps.
-        self.channels = {task: self.facts[task]["channels"] for task in tasks}
+        channels = {task: self.facts[task]["channels"] for task in tasks}
 
         def gathered(name: str) -> torch.Tensor:
             values = [v for task in tasks for v in self.facts[task][name]]
@@ -62,7 +61,7 @@ class DenseDeviceData:
         centres = {
             (task, int(channel)): centre for task in tasks for channel, centre in self.facts[task]["mirrored"].items()
         }
-        places = [(task, channel) for task in tasks for channel in range(self.channels[task])]
+        places = [(task, channel) for task in tasks for channel in range(channels[task])]
         mirrored = torch.tensor([p in centres for p in places], device=self.device)
         centre = torch.tensor([centres.get(p, 0.0) for p in places], dtype=torch.float64, device=self.device)
         # A value v of a mirrored channel becomes 2 c - v; as z = (v - mean) / std that is -z + 2 (c - mean) / std.

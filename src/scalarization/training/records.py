@@ -62,6 +62,7 @@ class RunRecord:
     def __init__(self, root: Path, cell: Cell, member: Member, data: str, code: str) -> None:
         self.identity = {
             **cell.describe(),
+            "architecture": cell.architecture.for_tasks(len(cell.tasks)).name,
             "weights": list(member.weights),
             "seed": member.seed,
             "data": data,
