@@ -54,7 +54,7 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
     joint = next(c for c in place.joint if c.method == chosen.method)
     seed = _runs.selected_seeds(plan, joint)[0]
     common, predicted = _read(plan, joint, chosen.member, seed)
-    rows: list[dict[str, Any]] = [{**row, "content": row["content"]} for row in common]
+    rows: list[dict[str, Any]] = list(common)
     targets = {(row["example"], row["task"]): row["values"] for row in common}
     for cell, task in zip(place.single, place.tasks, strict=True):
         rows += [{**row, "content": "single", "weight": 1.0, "seed": seed} for row in _read(plan, cell, 0, seed)[1]]

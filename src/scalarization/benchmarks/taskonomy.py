@@ -147,12 +147,9 @@ def _views(directory: Path, building: str, kinds: list[str]) -> list[str]:
     if not whole:
         raise DataError(f"{directory}: {building} has no image with all of {', '.join(kinds)}; unpack them again")
     if len(whole) < len(found[0]):
-        log.warning("%s: %d of %d images have no map of every task and are left out", building, *_lost(found[0], whole))
+        lost = len(found[0]) - len(whole)
+        log.warning("%s: %d of %d images have no map of every task and are left out", building, lost, len(found[0]))
     return sorted(whole)
-
-
-def _lost(images: set[str], whole: set[str]) -> tuple[int, int]:
-    return len(images - whole), len(images)
 
 
 def _read_image(path: Path) -> np.ndarray:

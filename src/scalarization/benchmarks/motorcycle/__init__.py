@@ -47,7 +47,7 @@ INFO = BenchmarkInfo(
 )
 PROVENANCE = {
     "source": "scikit-image's package, skimage.data: Motorcycle of Middlebury's 2014 stereo data (Scharstein et al.)",
-    "licence": "the data are free to use for research; they are not copied into this repository",
+    "licence": "none is stated, so nothing of the data is copied into this repository",
 }
 
 
