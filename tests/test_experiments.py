@@ -16,7 +16,8 @@ from scalarization.methods import check_simplex, grid, proportional, uniform
 
 @pytest.fixture(scope="module")
 def paper(root):
-    return Plan(load_config(root / "config.yaml", {"preset": "paper"}))
+    """The part of the published scale that is about CIFAR and STL."""
+    return Plan(load_config(root / "config.yaml", {"preset": "paper", "only": {"benchmarks": ["cifar_stl"]}}))
 
 
 # --- The paper's CIFAR + STL experiment (A 1.1, A 2.1), counted by hand ---
@@ -68,6 +69,39 @@ def test_paper_models_of_one_domain_are_looked_at_on_both(paper):
 def test_paper_grid_cells_are_split_over_jobs(paper):
     cell = paper.cells["cifar_stl/stl10+cifar10/vit_d3_w48/grid/base"]
     assert [len(s.members) for s in paper.shares(cell)] == [9, 9, 9]  # 27 members, at most 9 in a job
+
+
+# --- The paper's Taskonomy experiment (A 1.2, A 2.1), counted by hand ---
+
+
+@pytest.fixture(scope="module")
+def taskonomy(root):
+    return Plan(load_config(root / "config.yaml", {"preset": "paper", "only": {"benchmarks": ["taskonomy"]}}))
+
+
+def test_taskonomy_capacities_runs_and_steps(taskonomy):
+    cells = taskonomy.cells.values()
+    found = {c.architecture for c in cells}
+    assert found == {Architecture("dense", 26, w, s) for w in (16, 32, 64) for s in (0, 2, 4)}
+    runs = Counter()
+    for cell in cells:
+        runs[cell.method] += len(cell.members)
+    assert runs == {"single": 9 * 2 * 2, "grid": 9 * 9 * 2}  # capacities x tasks, or x weights, x seeds
+    assert {c.steps for c in cells} == {100 * 1075}  # 275,000 / 256 = 1074.2
+    assert {tuple(c.specification["maps"].items()) for c in cells} == {
+        (("segmentation_2d", 1), ("depth", 1)),
+        (("segmentation_2d", 1),),
+        (("depth", 1),),
+    }
+
+
+def test_taskonomy_cost_grows_with_what_tasks_do_not_share(taskonomy):
+    def flops(task_set, shared, method):
+        return taskonomy.flops(taskonomy.cells[f"taskonomy/{task_set}/dense26_w32_shr{shared}/{method}/base"])
+
+    joint = [flops("segmentation_2d+depth", s, "grid") for s in (0, 2, 4)]
+    single = [flops("depth", s, "single") for s in (0, 2, 4)]
+    assert joint[0] > joint[1] > joint[2] > single[0] and len(set(single)) == 1
 
 
 # --- Weights ---
@@ -250,7 +284,7 @@ def test_jobs_keep_benchmarks_apart(smoke, root, make_plan):
     smoke["experiments"] |= paper["experiments"]
     smoke["jobs"]["minutes"] = 10**6
     jobs = make_plan(smoke).jobs()
-    assert {j.benchmark for j in jobs} == {"digits", "cifar_stl"}
+    assert {j.benchmark for j in jobs} == {"digits", *paper["benchmarks"]}
     assert all(s.cell.benchmark == j.benchmark for j in jobs for s in j.shares)
 
 
@@ -275,6 +309,83 @@ def test_fingerprint_changes_with_members_and_recipe(tiny, make_plan):
     tiny["benchmarks"]["digits"]["recipe"]["lr"] = 0.1
     found.append(fingerprint())
     assert found[0] == found[1] and len(set(found)) == 4
+
+
+# --- Dense prediction ---
+
+
+@pytest.fixture
+def dense(tiny):
+    """A small preset on the motorcycle."""
+    recipe = {"optimizer": "sgd", "lr": 0.1, "batch_size": 8, "epochs": 1}
+    tiny["benchmarks"] = {"motorcycle": {"domains": ["motorcycle"], "reference": "motorcycle", "model": {}}}
+    tiny["benchmarks"]["motorcycle"]["recipe"] = recipe
+    tiny["experiments"]["pair"] |= {
+        "benchmark": "motorcycle",
+        "task_sets": {"set": ["normals", "depth"]},
+        "architectures": {"family": "dense", "depth": [26], "width": [8, 16], "shared_layers": [0, 5]},
+    }
+    tiny["artifacts"] = {"figure_c": {"experiment": "pair"}}
+    return tiny
+
+
+def test_dense_cells_have_maps_and_predictions(dense, make_plan):
+    plan = make_plan(dense)
+    cell = plan.cells["motorcycle/set/dense26_w16_shr5/grid/base"]
+    assert cell.specification["maps"] == {"normals": 3, "depth": 1}
+    assert cell.steps == math.ceil(122 / 8)
+    (share,) = plan.shares(cell)
+    assert [f.parent.parts[-5:-4] for f in plan.share_outputs(share)] == [("runs",), ("examples",)]
+    dense["jobs"] = {"members_per_job": 1}
+    plan = make_plan(dense)
+    outputs = [f for s in plan.shares(plan.cells[cell.name]) for f in plan.share_outputs(s)]
+    assert len(set(outputs)) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda p: p["experiments"]["pair"]["task_sets"].update(set=["normal", "depth"]), ["did you mean 'normals'"]),
+        (lambda p: p["experiments"]["pair"]["task_sets"].update(set="groups"), ["has no groups, name the tasks"]),
+        (lambda p: p["experiments"]["pair"]["architectures"].pop("shared_layers"), ["shared_layers is missing"]),
+        (
+            lambda p: p["experiments"]["pair"].update(architectures={"family": "vit", "depth": [1], "width": [12]}),
+            ["'motorcycle' needs dense"],
+        ),
+        (lambda p: p["benchmarks"]["motorcycle"].update(tasks=["depths"]), ["tasks", "did you mean 'depth'"]),
+        (lambda p: p["benchmarks"]["motorcycle"].update(tasks=["depth"]), ["'normals' is not one"]),
+        (
+            lambda p: p["benchmarks"]["motorcycle"]["recipe"].update(
+                augmentation={"randaugment": {"num_ops": 1, "magnitude": 5}}
+            ),
+            ["randaugment: maps would have to be transformed"],
+        ),
+        (
+            lambda p: (
+                p["benchmarks"]["motorcycle"]["model"].update(skips=True),
+                p["experiments"]["pair"]["methods"].update(rotograd={}),
+            ),
+            ["methods.rotograd", "skips: false"],
+        ),
+        (lambda p: p["experiments"]["pair"]["methods"].update(proportional={}), ["proportional", "normals"]),
+    ],
+)
+def test_dense_presets_that_cannot_be_run_say_why(dense, make_plan, change, words):
+    change(dense)
+    with pytest.raises(ConfigError) as caught:
+        make_plan(dense)
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_dense_networks_are_for_maps_only(tiny, make_plan):
+    tiny["experiments"]["pair"]["architectures"] = {
+        "family": "dense",
+        "depth": [26],
+        "width": [8],
+        "shared_layers": [0],
+    }
+    with pytest.raises(ConfigError, match="'digits' needs another than dense"):
+        make_plan(tiny)
 
 
 # --- Architectures ---

@@ -131,8 +131,9 @@ def _plan(plan: Plan, options: argparse.Namespace) -> None:
 def _prepare(plan: Plan, options: argparse.Namespace) -> None:
     from scalarization.data.prepare import prepare
 
-    domains = plan.config.preset["benchmarks"][options.benchmark]["domains"]
-    prepare(plan.store_file(options.benchmark).parent, options.benchmark, domains, plan.config.downloads)
+    spec = plan.config.preset["benchmarks"][options.benchmark]
+    directory = plan.store_file(options.benchmark).parent
+    prepare(directory, options.benchmark, spec["domains"], plan.config.downloads, spec["tasks"])
 
 
 def _train(plan: Plan, options: argparse.Namespace) -> None:

@@ -32,7 +32,7 @@ def cost_table(plan: Plan) -> pa.Table:
             "steps_per_run": cell.steps,
             "steps": len(cell.members) * cell.steps,
             "images": len(cell.members) * plan.images(cell),
-            "training_flops": len(cell.members) * plan.flops(cell),
+            "training_flops": float(len(cell.members) * plan.flops(cell)),
             "hours": len(cell.members) * plan.seconds(cell) / 3600,
             "done": plan.run_file(cell).is_file(),
         }

@@ -244,10 +244,13 @@ class Plan:
         if self.artifact_kind(artifact) == "table_a":
             # What the tasks are is known from the data; nothing needs to be trained for it.
             return [self.store_file(b) for b in dict.fromkeys(c.benchmark for c in self.artifact_cells(artifact))]
-        return [
+        files = [
             *(self.run_file(c) for c in self.artifact_cells(artifact)),
             *(self.search_file(s) for s in self.artifact_searches(artifact)),
         ]
+        if self.artifact_kind(artifact) == "predictions":
+            files += [f for c in self.artifact_cells(artifact) if (f := self.examples_file(Share(c)))]
+        return files
 
     def artifact_fingerprint(self, artifact: str) -> str:
         """Changes whenever an artifact's query, or what it queries, is another."""
@@ -345,6 +348,18 @@ class Plan:
         if share.parts == 1:
             return self.run_file(share.cell)
         return self.config.results / "parts" / share.cell.name / f"{share.part}of{share.parts}.parquet"
+
+    def examples_file(self, share: Share) -> Path | None:
+        """Where a dense cell's predictions for a few test images are; None for cells without maps."""
+        if "maps" not in share.cell.specification:
+            return None
+        if share.parts == 1:
+            return self.config.results / "examples" / f"{share.cell.name}.parquet"
+        return self.share_file(share).with_suffix(".examples.parquet")
+
+    def share_outputs(self, share: Share) -> list[Path]:
+        """All files that training a share makes."""
+        return [file for file in (self.share_file(share), self.examples_file(share)) if file]
 
     def store_file(self, benchmark: str) -> Path:
         """The file that completes a benchmark's prepared store."""
@@ -465,7 +480,8 @@ class Plan:
         """Floating point operations of training one run of a cell: forward, and twice that backward."""
         info = self._infos[cell.benchmark]
         model = cell.specification["model"]
-        forward = architectures.forward_flops(cell.architecture, model, info.image_size, info.channels)
+        maps = list(cell.specification.get("maps", {}).values())
+        forward = architectures.forward_flops(cell.architecture, model, info.image_size, info.channels, maps)
         return 3 * forward * self.images(cell)
 
     def images(self, cell: Cell) -> int:
@@ -517,6 +533,9 @@ class Plan:
             for domain in spec["domains"]:
                 if domain not in info.domains:
                     self._problem(f"{key}.domains", f"'{domain}' is unknown; {suggestion(domain, info.domains)}")
+            for task in spec["tasks"] or ():
+                if task not in info.maps:
+                    self._problem(f"{key}.tasks", f"'{task}' is unknown; {suggestion(task, info.maps)}")
             if spec["reference"] not in spec["domains"]:
                 self._problem(f"{key}.reference", f"'{spec['reference']}' is not among its domains")
         return infos
@@ -573,7 +592,14 @@ class Plan:
                 continue
             for variant, changes in spec["variants"].items():
                 settings = self._settings(spec["benchmark"], changes, f"{key}.variants.{variant}")
+                if info.maps and settings["recipe"]["augmentation"]["randaugment"]:
+                    where = f"benchmarks.{spec['benchmark']}.recipe.augmentation.randaugment"
+                    self._problem(where, "maps would have to be transformed with the images; leave it out")
                 for architecture in architectures.expand(spec["architectures"]):
+                    if not self._fits(architecture, spec["benchmark"], f"{key}.architectures.family"):
+                        continue
+                    if method == "rotograd" and info.maps and settings["model"]["skips"]:
+                        self._problem(f"{key}.methods.rotograd", "rotates features of one size; set skips: false")
                     for problem in architectures.problems(architecture, settings["model"], info.image_size):
                         self._problem(f"{key}.architectures {architecture.name}", problem)
                     for task_set, tasks in self._task_sets(method, task_sets).items():
@@ -634,6 +660,8 @@ class Plan:
             settings = self._settings(spec["benchmark"], spec["changes"], place, spec["fraction"])
             settings |= {"method_options": {}, **self._outputs(info, benchmark, "uniform", tasks)}
             for architecture in architectures.expand(spec["architectures"]):
+                if not self._fits(architecture, spec["benchmark"], f"{place}.architectures.family"):
+                    continue
                 for problem in architectures.problems(architecture, settings["model"], info.image_size):
                     self._problem(f"{place}.architectures {architecture.name}", problem)
                 cell = Cell(spec["benchmark"], task_set, tuple(tasks), architecture, "uniform", "search", settings, ())
@@ -683,6 +711,9 @@ class Plan:
             # SD models are looked at on every domain (paper A 2.2), others on what they were trained on.
             evaluated = list(benchmark["domains"] if method == "single" else tasks)
             return {"setting": "mdl", "classes": len(info.classes), "evaluated": evaluated}
+        if info.maps:
+            maps = {task: info.maps[task].channels for task in tasks}
+            return {"setting": "mtl", "maps": maps, "evaluated": list(benchmark["domains"])}
         return {
             "setting": "mtl",
             "labels": list(info.attributes),
@@ -690,19 +721,33 @@ class Plan:
             "evaluated": list(benchmark["domains"]),
         }
 
+    def _fits(self, architecture: Architecture, benchmark: str, key: str) -> bool:
+        """Whether a network gives what a benchmark's tasks are, maps or logits; a problem if not."""
+        maps = bool(self._infos[benchmark].maps)
+        if (architecture.family == "dense") != maps:
+            self._problem(key, f"benchmark '{benchmark}' needs {'dense' if maps else 'another than dense'}")
+            return False
+        return True
+
     def _named_tasks(
         self, named: dict[str, Any], benchmark: dict[str, Any], info: benchmarks.BenchmarkInfo, key: str
     ) -> dict[str, list[str]]:
         """Task set -> its members; nothing if one of them does not exist, which is then a problem."""
-        known = benchmark["domains"] if info.setting == "mdl" else [*info.groups, *info.attributes]
+        if info.setting == "mdl":
+            known = benchmark["domains"]
+        else:
+            known = (benchmark["tasks"] or list(info.maps)) if info.maps else [*info.groups, *info.attributes]
         task_sets = {
             name: list(info.groups if tasks == "groups" else info.attributes) if isinstance(tasks, str) else tasks
             for name, tasks in named.items()
         }
+        empty = [s for s, tasks in task_sets.items() if not tasks]
+        for task_set in empty:
+            self._problem(f"{key}.{task_set}", f"its benchmark has no {named[task_set]}, name the tasks")
         unknown = [(s, task) for s, tasks in task_sets.items() for task in tasks if task not in known]
         for task_set, task in unknown:
             self._problem(f"{key}.{task_set}", f"'{task}' is not one of its benchmark's; {suggestion(task, known)}")
-        return {} if unknown else task_sets
+        return {} if unknown or empty else task_sets
 
     def _task_sets(self, method: str, task_sets: dict[str, list[str]]) -> dict[str, list[str]]:
         if method != "single":
@@ -764,8 +809,8 @@ class Plan:
         for name, spec in self.config.preset["costs"].items():
             key = f"costs.{name}"
             info = self._infos.get(spec["benchmark"])
-            if info is None or info.setting != "mtl":
-                known = [b for b, i in self._infos.items() if i.setting == "mtl"]
+            if info is None or not info.attributes:
+                known = [b for b, i in self._infos.items() if i.attributes]
                 self._problem(key, f"benchmark '{spec['benchmark']}' has no attributes here; {suggestion('', known)}")
                 continue
             model = self.config.preset["benchmarks"][spec["benchmark"]]["model"]

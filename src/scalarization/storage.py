@@ -59,6 +59,19 @@ CONFLICT_SCHEMA = pa.schema(
         ("validation", pa.float64()),
     ]
 )
+#: What dense models predict for a few test images: one row per run, image and map. ``content`` is ``prediction``; or
+#: ``image`` (0 to 255, without task) or ``target``, which are there once. ``values`` has ``shape`` [H, W, C], row by
+#: row; maps are standardised, NaN is not known.
+EXAMPLE_SCHEMA = pa.schema(
+    [
+        *(RUN_SCHEMA.field(name) for name in RUN_SCHEMA.names[: RUN_SCHEMA.get_field_index("epoch")]),
+        ("example", pa.int32()),
+        ("content", pa.string()),
+        ("task", pa.string()),
+        ("shape", pa.list_(pa.int32())),
+        ("values", pa.list_(pa.float32())),
+    ]
+)
 METADATA_KEY = b"scalarization"
 #: End of the temporary names of :func:`replacing`.
 PART = ".part"

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 from scalarization.config import load_config, parse_value
 from scalarization.digests import code_digest, drawing_digest
 from scalarization.errors import UserError
-from scalarization.experiments import Plan
+from scalarization.experiments import Plan, Share
 
 
 def typed(value):

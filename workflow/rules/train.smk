@@ -7,7 +7,7 @@ for job in plan.jobs():
         input:
             plan.job_inputs(job),
         output:
-            [plan.share_file(share) for share in job.shares],
+            [file for share in job.shares for file in plan.share_outputs(share)],
         log:
             results / f"logs/train_{job.name}.log",
         priority: round(job.seconds)
@@ -26,9 +26,9 @@ for cell in plan.cells.values():
             name:
                 f"merge_{cell.slug}"
             input:
-                [plan.share_file(share) for share in plan.shares(cell)],
+                [file for share in plan.shares(cell) for file in plan.share_outputs(share)],
             output:
-                plan.run_file(cell),
+                plan.share_outputs(Share(cell)),
             log:
                 results / f"logs/merge_{cell.slug}.log",
             params:

@@ -34,10 +34,11 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
             nothing of it.
         DataError: A run file is missing, damaged or incomplete.
     """
-    return _runs.table(_runs.place_rows(_runs.comparisons(plan, artifact), _rows), TYPES)
+    return _runs.table(_runs.place_rows(_runs.comparisons(plan, artifact), rows), TYPES)
 
 
-def _rows(found: _runs.Comparison) -> Iterator[dict[str, Any]]:
+def rows(found: _runs.Comparison) -> Iterator[dict[str, Any]]:
+    """Rows of one place that was run."""
     validation = found.joint["validation"].mean(axis=(1, 2))
     for number, task in enumerate(found.place.tasks):
         yield {

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +19,25 @@ from scalarization.config import suggestion
 from scalarization.errors import ConfigError
 
 SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class MapFormat:
+    """How the maps of a dense task are stored.
+
+    Attributes:
+        channels: Values per pixel.
+        dtype: ``uint8``, ``uint16`` or ``float16``; of the last, NaN is a value that is not known.
+        invalid: Integer that stands for a value that is not known; None: there is none.
+        mirrored: Channel -> centre c: its values v become 2 c - v when the image is flipped horizontally.
+        image: Whether the map is the image itself, which is then stored once.
+    """
+
+    channels: int
+    dtype: str
+    invalid: int | None = None
+    mirrored: dict[int, float] = field(default_factory=dict)
+    image: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,6 +52,7 @@ class BenchmarkInfo:
         channels: 1 (grey) or 3 (RGB).
         reported: Whether the paper reports numbers for this benchmark (else it is a bundled stand-in).
         groups: MTL: group -> its binary attributes, which share one weight.
+        maps: MTL, dense prediction: task -> its maps.
     """
 
     setting: str
@@ -40,6 +62,7 @@ class BenchmarkInfo:
     channels: int
     reported: bool
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    maps: dict[str, MapFormat] = field(default_factory=dict)
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -80,3 +103,17 @@ class DomainData:
     images: np.ndarray
     labels: np.ndarray
     splits: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class DenseData:
+    """Images with maps before they are stored; read one by one, because together they may not fit into memory.
+
+    Attributes:
+        splits: Split -> keys of its images, disjoint, in the order in which they are stored.
+        load: From a key to ``images``, uint8 [H, W, C], and task -> map [H, W, c] as its :class:`MapFormat` says; maps
+            that are the image itself are left out. Called from several threads at once.
+    """
+
+    splits: dict[str, Sequence[Any]]
+    load: Callable[[Any], dict[str, np.ndarray]]

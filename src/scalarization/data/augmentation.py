@@ -47,13 +47,14 @@ class Augmentation:
         return images
 
 
-def random_crop(images: torch.Tensor, padding: int, generator: torch.Generator) -> torch.Tensor:
-    """Pad with zeros on all sides, then cut the original size at a place drawn for each image.
+def random_crop(images: torch.Tensor, padding: int, generator: torch.Generator, fill: float = 0) -> torch.Tensor:
+    """Pad on all sides, then cut the original size at a place drawn for each image.
 
     Args:
         images: [B, C, H, W].
         padding: Pixels on each side.
         generator: CPU generator of the draws.
+        fill: What is padded with.
 
     Returns:
         [B, C, H, W].
@@ -62,7 +63,7 @@ def random_crop(images: torch.Tensor, padding: int, generator: torch.Generator) 
     top, left = torch.randint(0, 2 * padding + 1, (2, batch), generator=generator).to(images.device)
     rows = top[:, None] + torch.arange(height, device=images.device)
     columns = left[:, None] + torch.arange(width, device=images.device)
-    padded = functional.pad(images, [padding] * 4)
+    padded = functional.pad(images, [padding] * 4, value=fill)
     rows = rows[:, None, :, None].expand(batch, channels, height, width + 2 * padding)
     columns = columns[:, None, None, :].expand(batch, channels, height, width)
     return padded.gather(2, rows).gather(3, columns)

@@ -31,6 +31,11 @@ class DeviceData:
         self._scale = (1 / (255 * std))[:, None, None]
         self._shift = (-mean / std)[:, None, None]
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        return (*self.images.shape[2:], self.images.shape[1])
+
     def start(self, domain: str, split: str) -> int:
         """Row of the first image of a split."""
         return self._bounds[domain, split][0]

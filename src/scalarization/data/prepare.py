@@ -10,11 +10,14 @@ import numpy as np
 
 from scalarization import benchmarks
 from scalarization.benchmarks import SPLITS, DomainData
+from scalarization.data.dense_store import write_dense_store
 from scalarization.data.store import FORMAT
 from scalarization.storage import replacing, write_json
 
 
-def prepare(directory: Path, benchmark: str, domains: list[str], downloads: Path) -> None:
+def prepare(
+    directory: Path, benchmark: str, domains: list[str], downloads: Path, tasks: list[str] | None = None
+) -> None:
     """Make a benchmark's prepared store from its original files.
 
     Args:
@@ -22,12 +25,18 @@ def prepare(directory: Path, benchmark: str, domains: list[str], downloads: Path
         benchmark: Benchmark's name.
         domains: Domains to prepare.
         downloads: Directory of the original archives.
+        tasks: Dense prediction: tasks whose maps are prepared; None: all.
 
     Raises:
         DataError: An original file is missing or damaged.
     """
     module = benchmarks.load(benchmark)
     info = module.INFO
+    if info.maps:
+        maps = {task: info.maps[task] for task in tasks or info.maps}
+        facts = {"setting": info.setting, "classes": [], "attributes": [], **module.PROVENANCE}
+        write_dense_store(directory, benchmark, domains[0], module.read(list(maps), downloads), maps, facts)
+        return
     labels = {"classes": list(info.classes), "attributes": list(info.attributes)}
     facts = {"setting": info.setting, **labels, **module.PROVENANCE}
     write_store(directory, benchmark, module.read(domains, downloads), facts)

@@ -72,6 +72,10 @@ class Store:
         """int64 array [N] of a split, memory-mapped."""
         return self._slice(domain, split, "labels")
 
+    def array(self, domain: str, kind: str) -> np.ndarray:
+        """All splits of ``images``, ``labels`` or a task's maps, one after the other, memory-mapped."""
+        return self._arrays[domain, kind]
+
     def verify(self) -> None:
         """Compare every file with its checksum.
 

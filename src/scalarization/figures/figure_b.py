@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -29,6 +30,12 @@ RING = {
 @_style.styled
 def draw(summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
     """Draw ``analysis.figure_b``'s summary; three or more members give a block of panels per pair of them."""
+    metric = _style.metric_of(summary)
+    return draw_trade_off(summary, facts, lambda task: _style.axis_label(task, metric))
+
+
+def draw_trade_off(summary: pd.DataFrame, facts: dict[str, Any], axis_label: Callable[[str], str]) -> Figure:
+    """Draw under the common style; ``axis_label`` names the axis of a task."""
     grid = _style.Grid.of(summary)
     found = list(_style.blocks(summary))
     pairs = [
@@ -36,13 +43,12 @@ def draw(summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
         for task_set, label, rows in found
         for pair in itertools.combinations(_style.members(facts, task_set), 2)
     ]
-    metric = _style.metric_of(summary)
     height = min(2.2, 0.85 * (_style.WIDTH - 0.6) / len(grid.widths)) * len(grid.rows) + 0.55
     bottom_height = _style.legend_height(1, 1)
     figure = _style.new_figure(height * len(pairs) + bottom_height)
     *parents, bottom = figure.subfigures(len(pairs) + 1, 1, height_ratios=[height] * len(pairs) + [bottom_height])
     for parent, (label, pair, rows) in zip(parents, pairs, strict=True):
-        axes = _style.capacity_panels(parent, grid, label, *(_style.axis_label(task, metric) for task in pair))
+        axes = _style.capacity_panels(parent, grid, label, *(axis_label(task) for task in pair))
         for row, column in grid:
             here = grid.at(rows, row, column)
             if here["present"].all():

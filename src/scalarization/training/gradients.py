@@ -29,9 +29,10 @@ class Batch:
 
     Attributes:
         images: float [B, C, H, W].
-        labels: [B] or [B, A].
+        labels: [B] or [B, A]; dense prediction: [B, sum of channels, H, W].
         domains: Number of each image's domain [B].
-        counts: Images of each domain in the whole batch [D].
+        counts: What means over the whole batch are divided by: images of each domain [D]; dense prediction: known
+            values of each task [T].
     """
 
     images: Tensor
@@ -116,13 +117,15 @@ class TaskGradients:
         heads_at = jacobian.shape[1] - sum(p.numel() for p in self.heads) if self.heads_shared else jacobian.shape[1]
         cotangents = []
         for task, loss in enumerate(found):
-            at_features, *at_heads = torch.autograd.grad(loss, [leaf, *self.heads], retain_graph=True)
+            at_features, *at_heads = torch.autograd.grad(
+                loss, [leaf, *self.heads], retain_graph=True, materialize_grads=True
+            )
             cotangents.append(at_features)
             if self.heads_shared:
                 jacobian[task, heads_at:] += torch.cat([g.reshape(-1) for g in at_heads])
             else:
                 for parameter, gradient in zip(self.heads, at_heads, strict=True):
-                    gradient = gradient / len(found)
+                    gradient = (gradient / len(found)).contiguous()  # fused optimisers take memory as it lies
                     parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
         self._add_backbone(features, cotangents, jacobian[:, :heads_at])
 

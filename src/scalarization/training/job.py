@@ -18,12 +18,14 @@ from scalarization.errors import DataError, StoppedError, UserError
 from scalarization.experiments import Cell, Member, Plan, Share
 from scalarization.policies import read_policy
 from scalarization.storage import CONFLICT_SCHEMA, read_metadata, read_run_file, write_run_file, write_table
+from scalarization.training.examples import has_examples, merge_examples, share_examples, write_examples
 from scalarization.training.records import RunRecord
 from scalarization.training.stop import Stop
 
 if TYPE_CHECKING:
     import torch
 
+    from scalarization.data.dense import DenseDeviceData
     from scalarization.data.device import DeviceData
     from scalarization.training.loop import Trainer
 
@@ -90,6 +92,7 @@ def merge_shares(plan: Plan, cell: Cell) -> None:
     tables = [read_run_file(f) for f in files]
     table = pa.concat_tables(tables).sort_by([("member", "ascending"), ("seed", "ascending"), ("epoch", "ascending")])
     write_run_file(plan.run_file(cell), table.to_pylist(), read_metadata(files[0]))
+    merge_examples(plan, cell)
 
 
 def measure_costs(plan: Plan, name: str) -> None:
@@ -121,7 +124,7 @@ class _Job:
     def __init__(self, plan: Plan, shares: Sequence[Share], store: Store, stop: Stop) -> None:
         self.plan, self.shares, self.store, self.stop = plan, shares, store, stop
         self._device: torch.device | None = None
-        self._data: DeviceData | None = None
+        self._data: DeviceData | DenseDeviceData | None = None
         self._startup: float | None = None
         self._total = sum(len(s.members) for s in shares)
         self._done = 0
@@ -137,15 +140,16 @@ class _Job:
 
     def train(self, share: Share) -> None:
         """Train the runs of one share that are not finished, then write its run file and timings."""
-        rows, timings = [], []
+        rows, timings, records = [], [], []
         facts: dict[str, Any] = {}
         for member in share.members:
             record = self.record(share.cell, member)
-            finished = record.finished()
+            finished = self._finished(share, record)
             if finished is None:
                 with record.locked():
-                    finished = record.finished() or self._train_member(share.cell, member, record)
+                    finished = self._finished(share, record) or self._train_member(share.cell, member, record)
             self._done += 1
+            records.append((_identity(share.cell, member), record))
             rows += self._rows(share.cell, member, finished["rows"])
             timings.append({"cell": share.cell.name, "member": member.index, "seed": member.seed, **finished["timing"]})
             facts = finished["environment"]
@@ -155,10 +159,16 @@ class _Job:
             "data": self.store.digest,
             "environment": facts,
         }
-        self._write(share, rows, metadata)
+        self._write(share, rows, metadata, records)
         part = "" if share.parts == 1 else f".{share.part}of{share.parts}"
         timings_file = self.plan.config.results / "timings" / f"{self.prefix}{share.cell.slug}{part}.parquet"
         write_table(timings_file, pa.Table.from_pylist(timings))
+
+    def _finished(self, share: Share, record: RunRecord) -> dict[str, Any] | None:
+        """What a finished run left; None if it is to be trained."""
+        if self.plan.examples_file(share) and not has_examples(record):
+            return None
+        return record.finished()
 
     def _kind_of_trainer(self) -> type[Trainer]:
         from scalarization.training.loop import Trainer
@@ -169,8 +179,15 @@ class _Job:
         """A finished run's part of the file."""
         return [{**_identity(cell, member), **row} for row in found]
 
-    def _write(self, share: Share, rows: list[dict[str, Any]], metadata: dict[str, Any]) -> None:
+    def _write(
+        self,
+        share: Share,
+        rows: list[dict[str, Any]],
+        metadata: dict[str, Any],
+        records: list[tuple[dict[str, Any], RunRecord]],
+    ) -> None:
         write_run_file(self.plan.share_file(share), rows, metadata)
+        share_examples(self.plan, share, records)
 
     def _train_member(self, cell: Cell, member: Member, record: RunRecord) -> dict[str, Any]:
         trainer_of = self._kind_of_trainer()
@@ -198,6 +215,7 @@ class _Job:
             "images": images,
             "images_per_second": images / max(1e-9, seconds - trainer.evaluation_seconds),
         }
+        write_examples(record, trainer.examples())
         record.finish(trainer.rows, {"timing": timing, "environment": environment(device)})
         return {"rows": trainer.rows, "timing": timing, "environment": environment(device)}
 
@@ -244,7 +262,7 @@ class _Job:
         weights = ",".join(f"{w:.3g}" for w in member.weights)
         return f"{cell.name} run {self._done + 1}/{self._total} (p {weights}, seed {member.seed})"
 
-    def prepare(self) -> tuple[torch.device, DeviceData]:
+    def prepare(self) -> tuple[torch.device, DeviceData | DenseDeviceData]:
         """The device and the images on it; made at the first call, from when on signals are taken note of."""
         if self._device is None or self._data is None:
             self._device, self._data = open_data(self.plan.config, [s.cell for s in self.shares], self.store)
@@ -260,6 +278,9 @@ class _CountingJob(_Job):
         from scalarization.training.conflicts import CountingTrainer
 
         return CountingTrainer
+
+    def _finished(self, share: Share, record: RunRecord) -> dict[str, Any] | None:
+        return record.finished()
 
     def _rows(self, cell: Cell, member: Member, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """One row per epoch and pair."""
@@ -280,19 +301,26 @@ class _CountingJob(_Job):
             for number, (i, j) in enumerate(pairs)
         ]
 
-    def _write(self, share: Share, rows: list[dict[str, Any]], metadata: dict[str, Any]) -> None:
+    def _write(
+        self,
+        share: Share,
+        rows: list[dict[str, Any]],
+        metadata: dict[str, Any],
+        records: list[tuple[dict[str, Any], RunRecord]],
+    ) -> None:
         write_table(self.plan.share_file(share), pa.Table.from_pylist(rows, CONFLICT_SCHEMA), metadata)
 
 
-def open_data(config: Config, cells: Sequence[Cell], store: Store) -> tuple[torch.device, DeviceData]:
-    """The device, and on it the images of all domains that some cells train on or are evaluated on.
+def open_data(config: Config, cells: Sequence[Cell], store: Store) -> tuple[torch.device, DeviceData | DenseDeviceData]:
+    """The device, and on it the images of all domains, or with the maps of all tasks, that some cells need.
 
     Raises:
         UserError: CUDA was asked for and is not there.
-        DataError: The store lacks a domain.
+        DataError: The store lacks a domain, or maps of a task.
     """
     import torch
 
+    from scalarization.data.dense import DenseDeviceData
     from scalarization.data.device import DeviceData
 
     wanted = config.device
@@ -301,11 +329,16 @@ def open_data(config: Config, cells: Sequence[Cell], store: Store) -> tuple[torc
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(config.threads)
-    needed = sorted({d for cell in cells for d in cell.specification["evaluated"]})
-    missing = set(needed) - set(store.facts["domains"])
-    if missing:
-        raise DataError(f"{store.directory}: holds no domain {', '.join(sorted(missing))}; delete it and run again")
     device = torch.device(wanted)
+    needed = sorted({d for cell in cells for d in cell.specification["evaluated"]})
+    tasks = sorted({t for cell in cells for t in cell.specification.get("maps", {})})
+    for kind, wanted_names in (("domain", needed), ("map", tasks)):
+        missing = set(wanted_names) - set(store.facts.get(f"{kind}s", {}))
+        if missing:
+            found = ", ".join(sorted(missing))
+            raise DataError(f"{store.directory}: holds no {kind} {found}; delete it and run again")
+    if tasks:
+        return device, DenseDeviceData(store, tasks, device)
     return device, DeviceData(store, needed, device)
 
 

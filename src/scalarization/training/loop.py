@@ -13,10 +13,12 @@ import torch
 
 from scalarization import methods, models, seeds
 from scalarization.data.augmentation import Augmentation
+from scalarization.data.dense import DenseDeviceData
 from scalarization.data.device import DeviceData
 from scalarization.data.sampling import DomainSampler
 from scalarization.experiments import Cell, Member
 from scalarization.methods._base import FeatureMethod, GradientMethod, LossMethod
+from scalarization.training.dense_objective import DenseObjective
 from scalarization.training.gradients import Batch, TaskGradients
 from scalarization.training.objectives import AttributeObjective, DomainObjective, Objective
 from scalarization.training.schedule import build_optimizer, learning_rate
@@ -30,6 +32,8 @@ def build_objective(cell: Cell) -> Objective:
     specification = cell.specification
     if specification["setting"] == "mdl":
         return DomainObjective(cell.tasks, specification["classes"])
+    if "maps" in specification:
+        return DenseObjective(specification["evaluated"][0], specification["maps"])
     return AttributeObjective(specification["evaluated"][0], specification["attributes"], specification["labels"])
 
 
@@ -48,8 +52,9 @@ class Trainer:
         device: Where to train.
     """
 
-    def __init__(self, cell: Cell, member: Member, data: DeviceData, device: torch.device) -> None:
-        self.cell, self.member, self.data, self.device = cell, member, data, device
+    def __init__(self, cell: Cell, member: Member, data: DeviceData | DenseDeviceData, device: torch.device) -> None:
+        self.cell, self.member, self.device = cell, member, device
+        self.data = data.only(list(cell.tasks)) if isinstance(data, DenseDeviceData) else data
         self.recipe = cell.specification["recipe"]
         self.steps_per_epoch = cell.specification["steps_per_epoch"]
         self.weights = member.weights
@@ -59,10 +64,11 @@ class Trainer:
         fraction = cell.specification.get("fraction", 1)
         sizes = tuple(max(1, int(fraction * data.size(d, "train"))) for d in self.objective.domains)
         self.sampler = DomainSampler(sizes, self.recipe["batch_size"], self._root, member.seed)
-        shape = (*data.images.shape[2:], data.images.shape[1])
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seeds.integers(self._root, member.seed, "initialisation", size=1)[0])
-            network = models.build(cell.architecture, cell.specification["model"], shape, self.objective.outputs)
+            network = models.build(
+                cell.architecture, cell.specification["model"], data.image_shape, self.objective.outputs
+            )
         self.network = network.to(device)
         self.method = methods.build(cell.method, cell.specification["method_options"], len(cell.tasks))
         if isinstance(self.method, FeatureMethod):
@@ -132,7 +138,7 @@ class Trainer:
             for index in range(first, count):
                 augmentation_seed, model_seed, method_seed = (s[index] for s in step_seeds)
                 images, labels = self.data.batch(batches[index], self.augmentation, augmentation_seed)
-                counts = torch.bincount(domains[index], minlength=len(self.objective.domains))
+                counts = self.objective.counts(labels, domains[index])
                 # Stochastic depth draws from the global state, which is set anew at every step: nothing to save.
                 self.seed_global_state(model_seed)
                 self._train_step(Batch(images, labels, domains[index], counts), method_seed)
@@ -203,14 +209,25 @@ class Trainer:
         return found
 
     def _metrics(self, domain: str, start: int, size: int) -> dict[str, dict[str, float]]:
-        network = self.network
-        if isinstance(self.method, FeatureMethod):
-            network = functools.partial(self._rotated_logits, domain=domain)
-        return self.objective.evaluate(network, self.data, domain, start, size)
+        return self.objective.evaluate(self._evaluated_network(domain), self.data, domain, start, size)
 
     def _evaluate(self, split: str, domain: str, start: int, size: int) -> None:
         for task, metrics in self._metrics(domain, start, size).items():
             self._add(split, task, metrics)
+
+    @torch.inference_mode()
+    def examples(self) -> list[dict[str, Any]]:
+        """Dense prediction: what is predicted for a few test images; see :meth:`DenseObjective.examples`."""
+        if not isinstance(self.objective, DenseObjective):
+            return []
+        self.network.eval()
+        with self.autocast():
+            return self.objective.examples(self._evaluated_network(self.objective.domains[0]), self.data)
+
+    def _evaluated_network(self, domain: str) -> Callable[[torch.Tensor], Any]:
+        if isinstance(self.method, FeatureMethod):
+            return functools.partial(self._rotated_logits, domain=domain)
+        return self.network
 
     def _rotated_logits(self, images: torch.Tensor, domain: str) -> torch.Tensor:
         rotated = self.method.rotate(models.features(self.network, images), self.method.rotations())
@@ -327,11 +344,10 @@ class GradientStep:
         total = torch.zeros((), device=trainer.device)
         for part in parts:
             with trainer.autocast():
+                share = len(part.images) / len(batch.images)
                 logits = trainer.forward(part.images)
-                loss = trainer.objective.loss(logits, part.labels, trainer.weights)
+                loss = trainer.objective.part_loss(logits, part.labels, trainer.weights, part.counts, share)
             self.observe(part, logits)
-            if len(parts) > 1:
-                loss = loss * (len(part.images) / len(batch.images))
             loss.backward()
             total += loss.detach()
         return total
@@ -368,7 +384,7 @@ class GradientStep:
             parameters = list(head.parameters())
             gradients, *at_head = torch.autograd.grad(losses.sum(), [rotated, *parameters])
             for parameter, gradient in zip(parameters, at_head, strict=True):
-                gradient = gradient / len(losses)
+                gradient = (gradient / len(losses)).contiguous()  # fused optimisers take memory as it lies
                 parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
             features.backward(method.combine(gradients, rotations).to(features.dtype))
             method.rotation_loss(gradients, rotations).backward()
@@ -401,7 +417,8 @@ class GradientStep:
             yield
 
     def _absent(self, batch: Batch) -> torch.Tensor:
-        """Which tasks have no image in the batch: domains that were not drawn."""
+        """Which tasks have nothing in the batch: domains that were not drawn, maps of which nothing is known."""
         if len(batch.counts) == 1:
             return torch.zeros(len(self.trainer.cell.tasks), dtype=torch.bool, device=self.trainer.device)
-        return batch.counts == 0
+        absent = batch.counts == 0
+        return absent & ~absent.all()

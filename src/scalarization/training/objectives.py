@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,12 +22,12 @@ class Objective(ABC):
     Attributes:
         tasks: Its members, in the order of the weights.
         domains: Domains that images are drawn from, each with the sampling weights that :meth:`sampling` returns.
-        outputs: Number of logits.
+        outputs: Number of logits; dense prediction: task -> channels of its map.
     """
 
     tasks: list[str]
     domains: list[str]
-    outputs: int
+    outputs: Any
 
     @abstractmethod
     def sampling(self, weights: Sequence[float]) -> tuple[float, ...]:
@@ -36,6 +37,24 @@ class Objective(ABC):
     def loss(self, logits: Tensor, labels: Tensor, weights: Sequence[float]) -> Tensor:
         """The scalarized loss of a batch."""
 
+    def part_loss(
+        self, logits: Tensor, labels: Tensor, weights: Sequence[float], counts: Tensor, share: float
+    ) -> Tensor:
+        """What a micro-batch adds to the scalarized loss of its batch.
+
+        Args:
+            logits: As :meth:`loss` takes them.
+            labels: Of the micro-batch.
+            weights: One per task.
+            counts: As :meth:`task_losses` takes them.
+            share: Of the batch's images, those in the micro-batch.
+        """
+        return self.loss(logits, labels, weights) * share
+
+    def counts(self, labels: Tensor, domains: Tensor) -> Tensor:
+        """What the means of a whole batch are taken over: images of each domain [D]."""
+        return torch.bincount(domains, minlength=len(self.domains))
+
     @abstractmethod
     def task_losses(self, logits: Tensor, labels: Tensor, domains: Tensor, counts: Tensor) -> Tensor:
         """One loss per task [T], each without its weight.
@@ -44,7 +63,7 @@ class Objective(ABC):
             logits: float [B, outputs].
             labels: As the data give them, [B] or [B, A].
             domains: Number of each image's domain [B].
-            counts: Images that each domain has in the whole batch [D]; a micro-batch adds its part of that mean.
+            counts: What :meth:`counts` found in the whole batch; a micro-batch adds its part of that mean.
         """
 
     @abstractmethod

@@ -62,6 +62,7 @@ class RunRecord:
     def __init__(self, root: Path, cell: Cell, member: Member, data: str, code: str) -> None:
         self.identity = {
             **cell.describe(),
+            "architecture": cell.architecture.for_tasks(len(cell.tasks)).name,
             "weights": list(member.weights),
             "seed": member.seed,
             "data": data,
@@ -70,6 +71,8 @@ class RunRecord:
         self.key = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:24]
         self.directory = root / self.key
         self.finished_file = self.directory / "finished.json"
+        #: What a dense model predicts for a few test images.
+        self.examples_file = self.directory / "examples.parquet"
 
     def finished(self) -> dict[str, Any] | None:
         """What :meth:`finish` wrote, or None; a damaged file is set aside."""

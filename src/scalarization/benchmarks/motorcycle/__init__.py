@@ -1,0 +1,112 @@
+"""``motorcycle``: one photo with measured depth, cut into patches; stands in for ``taskonomy``.
+
+Middlebury's Motorcycle, read from the installed scikit-image, whose package holds it; ``README.md`` tells how targets
+are made. Patches of one photo show that the machinery works, not how well anything generalises.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from scalarization.benchmarks import BenchmarkInfo, DenseData, MapFormat
+from scalarization.errors import DataError
+
+PATCH = 64
+#: Split -> first and last + 1 column of the photo; the gaps between them belong to none (choice).
+COLUMNS = {"train": (0, 452), "validation": (468, 596), "test": (612, 741)}
+#: Pixels from one patch to the next, of all splits (choice).
+STRIDE = 32
+#: Smallest share of a patch's pixels whose depth is known.
+KNOWN = 0.9
+ORDER_SEED = 0
+#: File of the package -> SHA-256.
+FILES = {
+    "motorcycle_left.png": "db18e9c4157617403c3537a6ba355dfeafe9a7eabb6b9b94cb33f6525dd49179",
+    "motorcycle_disp.npz": "2e49c8cebff3fa20359a0cc6880c82e1c03bbb106da81a177218281bc2f113d7",
+}
+
+INFO = BenchmarkInfo(
+    setting="mtl",
+    domains={"motorcycle": 122},
+    classes=(),
+    image_size=PATCH,
+    channels=3,
+    reported=False,
+    maps={
+        "depth": MapFormat(1, "float16"),
+        "normals": MapFormat(3, "float16", mirrored={0: 0.0}),
+        "occlusion_edges": MapFormat(1, "float16"),
+        "texture_edges": MapFormat(1, "float16"),
+        "keypoints_2d": MapFormat(1, "float16"),
+        "segmentation_2d": MapFormat(1, "float16"),
+        "autoencoding": MapFormat(3, "uint8", image=True),
+    },
+)
+PROVENANCE = {
+    "source": "scikit-image's package, skimage.data: Motorcycle of Middlebury's 2014 stereo data (Scharstein et al.)",
+    "licence": "none is stated, so nothing of the data is copied into this repository",
+}
+
+
+def read(tasks: list[str], downloads: Path) -> DenseData:
+    """All patches with their maps.
+
+    Args:
+        tasks: Tasks whose maps are wanted.
+        downloads: Not used, nothing is downloaded.
+
+    Raises:
+        DataError: The installed scikit-image has not the photo, or another one.
+    """
+    from scalarization.benchmarks.motorcycle.targets import all_targets
+
+    image, disparity = photo()
+    regions = {}
+    for split, (left, right) in COLUMNS.items():
+        here = slice(left, right)
+        regions[split] = {
+            "images": image[:, here],
+            **all_targets(np.ascontiguousarray(image[:, here]), disparity[:, here], left),
+        }
+    generator = np.random.default_rng(ORDER_SEED)
+    splits = {}
+    for split, maps in regions.items():
+        places = patch_places(np.isfinite(maps["depth"][..., 0]))
+        splits[split] = [(split, *places[place]) for place in generator.permutation(len(places))]
+
+    def load(key: tuple[str, int, int]) -> dict[str, np.ndarray]:
+        split, row, column = key
+        wanted = ["images", *(task for task in tasks if not INFO.maps[task].image)]
+        return {kind: regions[split][kind][row : row + PATCH, column : column + PATCH] for kind in wanted}
+
+    return DenseData(splits, load)
+
+
+def photo() -> tuple[np.ndarray, np.ndarray]:
+    """The photo, uint8 [500, 741, 3], and its disparity in pixels, float32 [500, 741], inf where it is not known.
+
+    Raises:
+        DataError: The installed scikit-image has not the photo, or another one.
+    """
+    import skimage
+    from PIL import Image
+
+    directory = Path(skimage.__file__).parent / "data"
+    for name, expected in FILES.items():
+        file = directory / name
+        if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != expected:
+            raise DataError(
+                f"{file}: missing, or not the file of scikit-image 0.26; install the version in envs/requirements.txt"
+            )
+    image, disparity = (directory / name for name in FILES)
+    return np.asarray(Image.open(image).convert("RGB")), np.load(disparity)["arr_0"]
+
+
+def patch_places(known: np.ndarray) -> list[tuple[int, int]]:
+    """First row and column of every patch of a region with enough pixels of known depth (``known``, [H, W])."""
+    rows, columns = (range(0, size - PATCH + 1, STRIDE) for size in known.shape)
+    places = [(row, column) for row in rows for column in columns]
+    return [(r, c) for r, c in places if known[r : r + PATCH, c : c + PATCH].mean() >= KNOWN]

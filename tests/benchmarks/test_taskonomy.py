@@ -1,0 +1,126 @@
+"""Taskonomy: small files in the official layout and formats, read back."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scalarization.benchmarks import taskonomy
+from scalarization.data.prepare import prepare
+from scalarization.data.store import Store
+from scalarization.errors import DataError
+
+TASKS = ["segmentation_2d", "depth", "normals", "occlusion_edges", "autoencoding"]
+KINDS = ["rgb", "depth_zbuffer", "normal", "edge_occlusion", "segment_unsup2d"]
+#: Official: 512. The reader takes any size.
+SIZE = 512
+
+
+def write_view(directory, building, view, number):
+    """One view: 8-bit RGB image and normals, 16-bit depth and edges, 8-bit labels; all differ from view to view."""
+    generator = np.random.default_rng(number)
+    blocks = generator.integers(0, 256, (16, 16, 3), dtype=np.uint8).repeat(SIZE // 16, 0).repeat(SIZE // 16, 1)
+    depth = np.full((SIZE, SIZE), 512 * 3 + number, dtype=np.uint16)  # 3 m and a bit
+    depth[:, : SIZE // 4] = 65535  # the scan has a hole
+    edges = np.zeros((SIZE, SIZE), dtype=np.uint16)
+    edges[SIZE // 2 :] = 65535
+    edges[0] = 7
+    normals = np.full((SIZE, SIZE, 3), 127, dtype=np.uint8)
+    normals[..., 0] = 100 + number
+    normals[: SIZE // 2, :, 1:] = 30
+    labels = generator.integers(0, 256, (8, 8), dtype=np.uint8).repeat(SIZE // 8, 0).repeat(SIZE // 8, 1)
+    arrays = dict(zip(KINDS, (blocks, depth, normals, edges, labels), strict=True))
+    for kind, array in arrays.items():
+        folder = directory / f"{building}_{kind}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(folder / f"{view}_domain_{kind}.png", compress_level=1)
+    return arrays
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory):
+    """Directory of archives, and (building, view) -> what was written."""
+    downloads = tmp_path_factory.mktemp("archives")
+    written = {}
+    number = 0
+    for buildings in taskonomy.BUILDINGS.values():
+        for building in buildings:
+            for view in ("point_0_view_0", "point_12_view_3")[: 2 if building in ("allensville", "ihlen") else 1]:
+                written[building, view] = write_view(downloads / "taskonomy", building, view, number)
+                number += 1
+    return downloads, written
+
+
+def test_buildings_are_those_of_the_tiny_split():
+    sizes = {split: len(set(buildings)) for split, buildings in taskonomy.BUILDINGS.items()}
+    assert sizes == {"train": 25, "validation": 5, "test": 5}
+    assert len({b for buildings in taskonomy.BUILDINGS.values() for b in buildings}) == 35
+
+
+def test_views_are_split_by_building_and_read_as_written(archives):
+    downloads, written = archives
+    data = taskonomy.read(TASKS, downloads)
+    for split, buildings in taskonomy.BUILDINGS.items():
+        assert sorted(data.splits[split]) == sorted(key for key in written if key[0] in buildings)
+    for key, arrays in written.items():
+        found = data.load(key)
+        assert set(found) == {"images", *TASKS} - {"autoencoding"}
+        assert all(found[task].shape[:2] == (256, 256) for task in found)
+        image = arrays["rgb"].astype(float).reshape(256, 2, 256, 2, 3).mean(axis=(1, 3))
+        np.testing.assert_allclose(found["images"], image, atol=0.5)
+        np.testing.assert_array_equal(found["depth"][..., 0], arrays["depth_zbuffer"][::2, ::2])
+        np.testing.assert_array_equal(found["segmentation_2d"][..., 0], arrays["segment_unsup2d"][::2, ::2])
+        hole = arrays["depth_zbuffer"][::2, ::2] == 65535
+        np.testing.assert_array_equal(found["normals"][~hole], arrays["normal"][::2, ::2][~hole])
+        # 65535 is an edge's largest value too, and must not be taken for a hole.
+        edges = np.minimum(arrays["edge_occlusion"][::2, ::2], 65534)
+        np.testing.assert_array_equal(found["occlusion_edges"][~hole, 0], edges[~hole])
+        assert (found["normals"][hole] == 65535).all() and (found["occlusion_edges"][hole] == 65535).all()
+
+
+def test_store_holds_statistics_of_known_training_values(archives, tmp_path):
+    downloads, written = archives
+    prepare(tmp_path, "taskonomy", ["taskonomy"], downloads, ["depth", "normals"])
+    store = Store(tmp_path / "dataset.json")
+    store.verify()
+    assert set(store.facts["maps"]) == {"depth", "normals"}
+    assert store.array("taskonomy", "depth").dtype == np.uint16  # 16 bits a value on disk
+    train = [arrays for key, arrays in written.items() if key[0] in taskonomy.BUILDINGS["train"]]
+    known = np.stack([a["depth_zbuffer"][::2, ::2] for a in train]) != 65535
+    depth = np.stack([a["depth_zbuffer"][::2, ::2] for a in train])[known].astype(float)
+    facts = store.facts["maps"]["depth"]
+    assert facts["mean"] == [pytest.approx(depth.mean())] and facts["std"] == [pytest.approx(depth.std())]
+    assert facts["known"] == [pytest.approx(0.75)]
+    normals = np.stack([a["normal"][::2, ::2] for a in train])[known].astype(float)
+    assert store.facts["maps"]["normals"]["mean"] == pytest.approx(normals.mean(0).tolist())
+    assert store.facts["maps"]["normals"]["mirrored"] == {"0": 127.0}
+
+
+def test_missing_archives_are_named_with_the_place_they_belong(archives, tmp_path):
+    with pytest.raises(DataError) as caught:
+        taskonomy.read(TASKS, tmp_path)
+    for word in (str(tmp_path / "taskonomy"), "allensville_rgb", "licence", "segment_unsup2d", "data_dir"):
+        assert word in str(caught.value)
+    shutil.copytree(archives[0], tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy" / "taskonomy" / "uvalda_normal")
+    with pytest.raises(DataError, match="no uvalda_normal. "):
+        taskonomy.read(TASKS, tmp_path / "copy")
+    assert taskonomy.read(["segmentation_2d"], tmp_path / "copy").splits["test"]
+
+
+def test_incomplete_and_foreign_files(archives, tmp_path, caplog):
+    shutil.copytree(archives[0], tmp_path / "copy")
+    root = tmp_path / "copy" / "taskonomy"
+    (root / "ihlen_depth_zbuffer" / "point_0_view_0_domain_depth_zbuffer.png").unlink()
+    data = taskonomy.read(TASKS, tmp_path / "copy")
+    assert [key for key in data.splits["test"] if key[0] == "ihlen"] == [("ihlen", "point_12_view_3")]
+    assert "ihlen: 1 of 2 images" in caplog.text
+    broken = root / "mcdade_rgb" / "point_0_view_0_domain_rgb.png"
+    broken.write_bytes(broken.read_bytes()[:300])
+    with pytest.raises(DataError, match="mcdade_rgb.*unpack it again"):
+        data.load(("mcdade", "point_0_view_0"))
+    labels = "segment_unsup2d/point_0_view_0_domain_segment_unsup2d.png"
+    Image.fromarray(np.full((SIZE, SIZE), 300, dtype=np.uint16)).save(root / f"uvalda_{labels}")
+    with pytest.raises(DataError, match="uvalda_segment_unsup2d.*up to 255"):
+        data.load(("uvalda", "point_0_view_0"))
