@@ -72,6 +72,9 @@ EXAMPLE_SCHEMA = pa.schema(
         ("values", pa.list_(pa.float32())),
     ]
 )
+#: What a task's quality is measured by; of several metrics in a file the first. +1 if more is better. Dense tasks have
+#: only ``l1``.
+QUALITY = {"accuracy": 1.0, "l1": -1.0}
 METADATA_KEY = b"scalarization"
 #: End of the temporary names of :func:`replacing`.
 PART = ".part"

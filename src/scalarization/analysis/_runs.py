@@ -17,10 +17,9 @@ from scalarization.experiments import Cell, Plan
 
 #: Methods whose weights stay as they are: the pool from which p* is taken, in the order in which ties are broken.
 CONSTANT_METHODS = ("grid", "proportional", "uniform")
-#: What a task's quality is measured by; of several in a run file the first. Dense tasks have only ``l1``.
-QUALITY_METRICS = ("accuracy", "l1")
-#: +1 if more is better. Differences are multiplied by it, so that positive means that joint training helps (A 2.1).
-SIGN = {"accuracy": 1.0, "l1": -1.0}
+QUALITY_METRICS = tuple(storage.QUALITY)
+#: Differences are multiplied by it, so that positive means that joint training helps (A 2.1).
+SIGN = storage.QUALITY
 SPLITS = ("train", "validation", "test")
 
 #: Columns of all summaries: one capacity of one task set and variant. ``present``: whether it was selected.

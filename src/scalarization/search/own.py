@@ -20,8 +20,7 @@ from scalarization.methods._searched import METHODS
 from scalarization.policies import Policy, read_history, read_policy
 from scalarization.search.session import Row, make_searches
 from scalarization.searches import Search
-from scalarization.storage import read_metadata, read_run_file
-from scalarization.training.interval import QUALITY
+from scalarization.storage import QUALITY, read_metadata, read_run_file
 
 #: Name of the search and of the experiment in the user's plan.
 OWN = "own"

@@ -31,13 +31,12 @@ from torch import Tensor, nn
 from scalarization import models
 from scalarization.data.device import DeviceData
 from scalarization.experiments import Cell, Member
+from scalarization.storage import QUALITY
 from scalarization.training.gradients import Batch, TaskGradients
 from scalarization.training.loop import GradientStep, Trainer
 
 #: Columns of the Jacobian that are held in float64 at once.
 COLUMNS = 1 << 14
-#: What a task's quality is measured by; of several the first.
-QUALITY_METRICS = ("accuracy", "l1")
 
 
 def gramian(jacobian: Tensor) -> Tensor:
@@ -212,7 +211,7 @@ class CountingTrainer(Trainer):
         """
         began = time.perf_counter()
         found = self.validate()
-        metric = next(m for m in QUALITY_METRICS if all(m in values for values in found.values()))
+        metric = next(m for m in QUALITY if all(m in values for values in found.values()))
         self.rows.append(
             {
                 "epoch": self.epoch,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from scalarization.digests import training_digest
 from scalarization.experiments import Member
 from scalarization.searches import Search
-from scalarization.storage import write_bytes, write_json
+from scalarization.storage import QUALITY, write_bytes, write_json
 from scalarization.training.job import environment
 from scalarization.training.records import seal, unseal
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 #: Weights of a member's intervals so far, first to last.
 Lineage = tuple[tuple[float, ...], ...]
-#: What a score is made of; +1 if more is better.
-QUALITY = {"accuracy": 1.0, "l1": -1.0}
 
 
 class Intervals:
