@@ -242,6 +242,7 @@ class Plan:
         outputs = self._outputs(info, benchmark, "uniform", list(info.attributes))
         specification = {**settings, **outputs, "compared": compared, "tasks": spec["tasks"], "rounds": spec["rounds"]}
         architecture = Architecture.parse(spec["architecture"])
+        specification["model"] = architectures.model_options(architecture, settings["model"])
         return Cell(spec["benchmark"], name, info.attributes, architecture, "uniform", "base", specification, ())
 
     def costs_fingerprint(self, name: str) -> str:
@@ -419,6 +420,7 @@ class Plan:
                         )
                         specification = {
                             **settings,
+                            "model": architectures.model_options(architecture, settings["model"]),
                             "method_options": {},
                             **self._outputs(info, benchmark, method, tasks),
                         }
