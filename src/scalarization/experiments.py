@@ -204,8 +204,8 @@ class Plan:
         costs = self.config.preset["artifacts"][artifact].get("costs")
         if costs:
             return [self.costs_file(costs)]
-        if self.artifact_kind(artifact) == "table_a":
-            # What the tasks are is known from the data; nothing needs to be trained for it.
+        if self.artifact_kind(artifact) in ("table_a", "figure_a"):
+            # What the tasks or domains are is known from the data; nothing needs to be trained for it.
             return [self.store_file(b) for b in dict.fromkeys(c.benchmark for c in self.artifact_cells(artifact))]
         return [self.run_file(c) for c in self.artifact_cells(artifact)]
 
@@ -466,6 +466,12 @@ class Plan:
         if recipe["warmup_epochs"] >= recipe["epochs"]:
             value = recipe["warmup_epochs"]
             self._problem(key, f"warmup_epochs = {value} leaves none of the {recipe['epochs']} epochs after it")
+        if "resized_crop" in recipe["augmentation"] and not self._infos[benchmark].encoded:
+            self._problem(
+                key,
+                f"augmentation.resized_crop = {recipe['augmentation']['resized_crop']} is for benchmarks whose images "
+                f"are decoded while training, and {benchmark} is none of them; use crop_padding",
+            )
         epoch_images = self._infos[benchmark].domains[spec["reference"]]
         epochs = recipe.pop("epochs")
         return {

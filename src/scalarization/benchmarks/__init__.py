@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
 
@@ -31,6 +32,8 @@ class BenchmarkInfo:
         channels: 1 (grey) or 3 (RGB).
         reported: Whether the paper reports numbers for this benchmark (else it is a bundled stand-in).
         groups: MTL: group -> its binary attributes, which share one weight.
+        encoded: Whether the prepared store holds encoded images that are decoded while training, because they do not
+            fit into memory.
     """
 
     setting: str
@@ -40,6 +43,7 @@ class BenchmarkInfo:
     channels: int
     reported: bool
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    encoded: bool = False
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -78,5 +82,22 @@ class DomainData:
     """
 
     images: np.ndarray
+    labels: np.ndarray
+    splits: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class EncodedDomain:
+    """One domain of images that are too many to be decoded at once, before it is stored.
+
+    Attributes:
+        content: Row -> content of an original image file, in any format that Pillow reads; called by several threads.
+        names: Name of every original file, for messages.
+        labels: integer array [N], values 0 .. classes - 1.
+        splits: Split -> row numbers, disjoint.
+    """
+
+    content: Callable[[int], bytes]
+    names: list[str]
     labels: np.ndarray
     splits: dict[str, np.ndarray]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from scalarization.data.device import DeviceData
+    from scalarization.data.encoded import EncodedData
 
 logger = logging.getLogger(__name__)
 LOG_SECONDS = 15
@@ -97,7 +98,7 @@ class _Job:
     def __init__(self, plan: Plan, shares: Sequence[Share], store: Store, stop: Stop) -> None:
         self.plan, self.shares, self.store, self.stop = plan, shares, store, stop
         self._device: torch.device | None = None
-        self._data: DeviceData | None = None
+        self._data: DeviceData | EncodedData | None = None
         self._startup: float | None = None
         self._total = sum(len(s.members) for s in shares)
         self._done = 0
@@ -209,12 +210,13 @@ class _Job:
         weights = ",".join(f"{w:.3g}" for w in member.weights)
         return f"{cell.name} run {self._done + 1}/{self._total} (p {weights}, seed {member.seed})"
 
-    def prepare(self) -> tuple[torch.device, DeviceData]:
+    def prepare(self) -> tuple[torch.device, DeviceData | EncodedData]:
         """The device and the images on it; made at the first call, from when on signals are taken note of."""
         if self._device is None or self._data is None:
             import torch
 
             from scalarization.data.device import DeviceData
+            from scalarization.data.encoded import EncodedData
 
             wanted = self.plan.config.device
             if wanted == "cuda" and not torch.cuda.is_available():
@@ -229,7 +231,10 @@ class _Job:
                 raise DataError(
                     f"{self.store.directory}: holds no domain {', '.join(sorted(missing))}; delete it and run again"
                 )
-            self._data = DeviceData(self.store, sorted(needed), self._device)
+            if "encoding" in self.store.facts:
+                self._data = EncodedData(self.store, sorted(needed), self._device, self.plan.config.workers)
+            else:
+                self._data = DeviceData(self.store, sorted(needed), self._device)
             self._startup = time.process_time()
             self.stop.listen()
         return self._device, self._data

@@ -122,10 +122,10 @@ class Trainer:
         step_seeds = [seeds.integers(self._root, self.member.seed, p, epoch, size=count) for p in purposes]
         self.network.train()
         cuda = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=cuda):
-            for index in range(first, count):
-                augmentation_seed, model_seed, method_seed = (s[index] for s in step_seeds)
-                images, labels = self.data.batch(batches[index], self.augmentation, augmentation_seed)
+        stream = self.data.batches(batches[first:], self.augmentation, step_seeds[0][first:])
+        with torch.random.fork_rng(devices=cuda), contextlib.closing(stream):
+            for index, (images, labels) in enumerate(stream, start=first):
+                model_seed, method_seed = (s[index] for s in step_seeds[1:])
                 counts = torch.bincount(domains[index], minlength=len(self.objective.domains))
                 # Stochastic depth draws from the global state, which is set anew at every step: nothing to save.
                 self.seed_global_state(model_seed)
