@@ -1,12 +1,13 @@
 """Prints ratios measured side by side: ``envs/run python performance [NAME ...]``.
 
-Names: harness, loader, methods, startup, workflow; all of them without an argument. Each comparison interleaves its
+Names: harness, loader, encoded, methods, startup, workflow; all of them without an argument. Each comparison interleaves its
 sides and reports the median of the ratios of neighbouring measurements, so that a machine that is busy for a while
 slows all. Run it on a machine that does nothing else; results that are worth keeping go into RESULTS.md.
 """
 
 import sys
 
+import encoded
 import harness
 import loader
 import methods
@@ -14,7 +15,14 @@ import startup
 
 import workflow
 
-MEASUREMENTS = {"harness": harness, "loader": loader, "methods": methods, "startup": startup, "workflow": workflow}
+MEASUREMENTS = {
+    "harness": harness,
+    "loader": loader,
+    "encoded": encoded,
+    "methods": methods,
+    "startup": startup,
+    "workflow": workflow,
+}
 
 if __name__ == "__main__":
     names = sys.argv[1:] or list(MEASUREMENTS)

@@ -81,7 +81,9 @@ def smoke():
     from scalarization.config import parse_value
 
     preset = parse_value((ROOT / "workflow" / "presets" / "smoke.yaml").read_text())
-    del preset["costs"], preset["benchmarks"]["emoji_people"], preset["experiments"]["people"]
+    del preset["costs"]
+    preset["benchmarks"] = {"digits": preset["benchmarks"]["digits"]}
+    preset["experiments"] = {"digits_pair": preset["experiments"]["digits_pair"]}
     preset["artifacts"] = {a: s for a, s in preset["artifacts"].items() if s.get("experiment") == "digits_pair"}
     return preset
 

@@ -181,8 +181,10 @@ class _Making:
     def __init__(self, data: EncodedData, rows: list[int], crops: Crops | None) -> None:
         self._data, self._rows, self._crops = data, rows, crops
         size = data.size_in_pixels
-        # Channels last, as the decoder gives them and convolutions want them.
-        self._images = torch.empty(len(rows), size, size, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
+        # Channels last, as the decoder gives them and convolutions want them. Evaluation asks in inference mode, of
+        # which the threads that fill it know nothing.
+        with torch.inference_mode(False):
+            self._images = torch.empty(len(rows), size, size, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
         firsts = range(0, len(rows), CHUNK)
         self._parts: list[Future] = [data._pool.submit(self._fill, first) for first in firsts]
 

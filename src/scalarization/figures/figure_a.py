@@ -67,8 +67,10 @@ def _scale(axes: PolarAxes, drawn: np.ndarray, uniform: float) -> None:
             axes.plot(corners, np.full(len(corners), tick), color="0.85", linewidth=0.5, zorder=0)
     axes.set_rlim(0, 1.02 * top)
     axes.set_rticks([t for t in ticks if t <= top])
-    axes.set_rlabel_position(np.degrees(corners[1]) / 2)
+    axes.set_rlabel_position(0)  # at a corner, where the rings are as far out as they say
     axes.tick_params(axis="y", labelsize=6)
+    for label in axes.get_yticklabels():
+        label.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5})
 
 
 def _closed(values: np.ndarray) -> np.ndarray:
