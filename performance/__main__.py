@@ -1,8 +1,8 @@
 """Prints ratios measured side by side: ``envs/run python performance [NAME ...]``.
 
-Names: harness, loader, encoded, methods, startup, workflow; all of them without an argument. Each comparison interleaves its
-sides and reports the median of the ratios of neighbouring measurements, so that a machine that is busy for a while
-slows all. Run it on a machine that does nothing else; results that are worth keeping go into RESULTS.md.
+Names: harness, loader, encoded, methods, startup, workflow; all of them without an argument. Each comparison
+interleaves its sides and reports the median of the ratios of neighbouring measurements, so that a machine that is busy
+for a while slows all. Run it on a machine that does nothing else; results that are worth keeping go into RESULTS.md.
 """
 
 import sys

@@ -93,11 +93,12 @@ def compare(file, threads):
         list(pool.map(decode, range(threads)))
 
     ours, theirs, ratio = side_by_side(loader, bare, rounds=7)
-    cpu = [cpu_seconds(work) for work in (bare, loader, loader, bare)]
+    alone, *both, again = (cpu_seconds(work) for work in (bare, loader, loader, bare))
+    cpu = (alone + again) / sum(both)
     return (
         f"{threads} thread{'s' * (threads > 1)}: {100 / ratio:.0f} % of a bare decode_jpeg loop on as many "
-        f"({COUNTED / ours:,.0f} and {COUNTED / theirs:,.0f} images/s), {100 * (cpu[0] + cpu[3]) / (cpu[1] + cpu[2]):.0f}"
-        " % by CPU time; crop, resize to 224 pixels, flip and normalise on top"
+        f"({COUNTED / ours:,.0f} and {COUNTED / theirs:,.0f} images/s), {100 * cpu:.0f} % by CPU time; "
+        "crop, resize to 224 pixels, flip and normalise on top"
     )
 
 

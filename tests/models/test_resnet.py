@@ -216,9 +216,8 @@ def test_every_method_goes_on_bit_for_bit(styles, method):
 
 def test_update_of_a_gradient_method_lands_on_its_parameters(styles):
     """MGDA of one step by SGD: the parameters move by the learning rate times a convex mix of task gradients."""
-    cell = cell_of(
-        "mgda", optimizer="sgd", lr=0.1, warmup_epochs=0, schedule="constant", weight_decay=0.0, momentum=0.0
-    )
+    plain = {"optimizer": "sgd", "weight_decay": 0.0, "momentum": 0.0, "warmup_epochs": 0, "schedule": "constant"}
+    cell = cell_of("mgda", lr=0.1, **plain)
     before = Trainer(cell, Member(0, 0, (1 / 3,) * 3), styles, CPU)
     after = trained(cell, styles, steps=1)
     flat = [torch.cat([p.detach().flatten() for p in t.gradients.task_gradients.shared]) for t in (before, after)]

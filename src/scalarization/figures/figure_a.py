@@ -30,7 +30,9 @@ def draw(summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
     counts = summary.pivot(index="label", columns="domain", values="samples")[domains]
     uniform = float(summary["uniform"].iloc[0])
     figure = _style.new_figure(HEIGHT)
-    axes = figure.add_subplot(projection="polar")
+    left, right = figure.subfigures(1, 2, width_ratios=[2.2, 1])
+    # Not laid out: the names of the corners must keep their room, wherever corners are.
+    axes = left.add_axes((0.15, 0.1, 0.7, 0.8), projection="polar")
     angles = np.append(corners := np.linspace(0, 2 * np.pi, len(domains), endpoint=False), 2 * np.pi)
     axes.set_theta_zero_location("N")
     axes.set_theta_direction(-1)
@@ -42,12 +44,21 @@ def draw(summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
     axes.plot(angles, even, color="black", linewidth=1.4, linestyle="--", label="uniform")
     _scale(axes, drawn, uniform)
     axes.set_xticks(corners, [f"{d}\n({counts[d].sum():,})" for d in domains])
-    axes.tick_params(axis="x", pad=12)
+    axes.tick_params(axis="x", pad=10)
     axes.xaxis.grid(color="0.8", linewidth=0.5)
     axes.yaxis.grid(visible=False)
     axes.spines["polar"].set_visible(False)
-    title = "training samples per class" + (f", every {every}th class" if every > 1 else "")
-    figure.legend(loc="outside right center", ncols=1, title=title, title_fontsize=7, handlelength=1.2, fontsize=6)
+    title = "training samples of\n" + (f"every {every}th class" if every > 1 else "each class")
+    handles, _ = axes.get_legend_handles_labels()
+    right.legend(
+        handles=handles,
+        loc="center left",
+        title=title,
+        title_fontsize=7,
+        alignment="left",
+        handlelength=1.2,
+        fontsize=6,
+    )
     return figure
 
 
@@ -68,6 +79,7 @@ def _scale(axes: PolarAxes, drawn: np.ndarray, uniform: float) -> None:
     axes.set_rlim(0, 1.02 * top)
     axes.set_rticks([t for t in ticks if t <= top])
     axes.set_rlabel_position(0)  # at a corner, where the rings are as far out as they say
+    axes.set_axisbelow(False)
     axes.tick_params(axis="y", labelsize=6)
     for label in axes.get_yticklabels():
         label.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5})
