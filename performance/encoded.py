@@ -74,7 +74,7 @@ def picture(generator):
 
 
 def compare(file, threads):
-    """Batches ready for the network against decoding alone, with equally many threads."""
+    """Batches of pixels, ready to be put on the device, against decoding alone, with equally many threads."""
     store = Store(file)
     data = EncodedData(store, ["only"], torch.device("cpu"), workers=threads)
     rows = torch.randperm(IMAGES, generator=torch.Generator().manual_seed(0))[:COUNTED].reshape(-1, BATCH)
@@ -82,7 +82,7 @@ def compare(file, threads):
     pool = ThreadPoolExecutor(threads)
 
     def loader():
-        for _ in data.batches(rows, AUGMENTATION, range(len(rows))):
+        for _ in data.loaded(rows, AUGMENTATION, range(len(rows))):
             pass
 
     def decode(first):
@@ -98,7 +98,7 @@ def compare(file, threads):
     return (
         f"{threads} thread{'s' * (threads > 1)}: {100 / ratio:.0f} % of a bare decode_jpeg loop on as many "
         f"({COUNTED / ours:,.0f} and {COUNTED / theirs:,.0f} images/s), {100 * cpu:.0f} % by CPU time; "
-        "crop, resize to 224 pixels, flip and normalise on top"
+        "crop, resize to 224 pixels and flip on top"
     )
 
 

@@ -8,6 +8,7 @@ is what is cut out of them, so a run goes on from any step.
 from __future__ import annotations
 
 import collections
+import contextlib
 import copy
 import math
 from collections.abc import Iterator, Sequence
@@ -138,30 +139,32 @@ class EncodedData(Normalisation):
             DataError: An image in the store is damaged.
         """
         rest = copy.copy(augmentation)
-        rest.flip = False  # done where the image is cut out
-        coming = zip(rows, seeds, strict=True)
+        if augmentation.resized_crop:
+            rest.flip = False  # done where the image is cut out
+        loaded = self.loaded(rows, augmentation, seeds)
+        with contextlib.closing(loaded):
+            for pixels, part, seed in zip(loaded, rows, seeds, strict=True):
+                images = pixels.to(self.device)
+                if rest.active:
+                    images = rest(images, seed)
+                yield self.normalise(images), self.labels.index_select(0, part.to(self.device))
+
+    def loaded(self, rows: torch.Tensor, augmentation: Augmentation, seeds: Sequence[int]) -> Iterator[torch.Tensor]:
+        """Batches in order, decoded and cut out, uint8 [B, C, H, W] in the memory of the host; as :meth:`batches`."""
         started: collections.deque = collections.deque()
         try:
-            for part, seed in coming:
+            for part, seed in zip(rows, seeds, strict=True):
                 crops = None
                 if augmentation.resized_crop:
                     crops = Crops(seed, len(part), augmentation.resized_crop, augmentation.flip)
-                started.append((_Making(self, part.tolist(), crops), part, seed))
+                started.append(_Making(self, part.tolist(), crops))
                 if len(started) > AHEAD:
-                    yield self._finished(*started.popleft(), rest if crops else augmentation)
+                    yield started.popleft().result()
             while started:
-                yield self._finished(*started.popleft(), rest if augmentation.resized_crop else augmentation)
+                yield started.popleft().result()
         finally:
-            for making, _, _ in started:
+            for making in started:
                 making.leave()
-
-    def _finished(
-        self, making: _Making, rows: torch.Tensor, seed: int, augmentation: Augmentation
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        images = making.result().to(self.device)
-        if augmentation.active:
-            images = augmentation(images, seed)
-        return self.normalise(images), self.labels.index_select(0, rows.to(self.device))
 
     def _decode(self, row: int) -> torch.Tensor:
         domain = int(np.searchsorted(self._starts, row, side="right")) - 1

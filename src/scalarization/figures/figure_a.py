@@ -17,7 +17,7 @@ from scalarization.figures import _style
 MOST = 24
 #: Largest over smallest share that a linear scale still shows well.
 LINEAR = 30
-HEIGHT = 4.3
+HEIGHT = 3.7
 
 
 @_style.styled

@@ -14,6 +14,7 @@ import torch
 from scalarization import methods, models, seeds
 from scalarization.data.augmentation import Augmentation
 from scalarization.data.device import DeviceData
+from scalarization.data.encoded import EncodedData
 from scalarization.data.sampling import DomainSampler
 from scalarization.experiments import Cell, Member
 from scalarization.methods._base import FeatureMethod, GradientMethod, LossMethod
@@ -47,7 +48,7 @@ class Trainer:
         device: Where to train.
     """
 
-    def __init__(self, cell: Cell, member: Member, data: DeviceData, device: torch.device) -> None:
+    def __init__(self, cell: Cell, member: Member, data: DeviceData | EncodedData, device: torch.device) -> None:
         self.cell, self.member, self.data, self.device = cell, member, data, device
         self.recipe = cell.specification["recipe"]
         self.steps_per_epoch = cell.specification["steps_per_epoch"]
