@@ -26,6 +26,7 @@ FORBIDDEN = {
     "tables": COMPUTING | {"cli", "conflicts", "search"},
     "analysis": COMPUTING | DRAWING | {"cli"},
     "experiments": COMPUTING | DRAWING | {"analysis", "cli", "costs", "storage"},
+    "search": DRAWING | {"cli", "costs"},
     "training": DRAWING | {"analysis", "cli", "costs", "search"},
     "data": DRAWING | {"analysis", "cli", "costs", "training", "methods", "models", "experiments"},
     "models": DRAWING | {"analysis", "cli", "costs", "training", "methods", "data", "experiments", "benchmarks"},

@@ -68,6 +68,19 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--time-limit", type=float, metavar="MINUTES", help="save and leave before so many minutes have passed"
     )
+    search = verb("search", _search, "search weights: of the preset, or for a problem of your own")
+    of = search.add_mutually_exclusive_group(required=True)
+    of.add_argument("--search", action="append", help="a search's name, as `plan` prints it; repeatable")
+    of.add_argument("--benchmark", help="search on a benchmark of the preset, retrain, and tell what it brought")
+    search.add_argument("--workers", type=int, help="members trained at the same time (default: one per CPU core)")
+    search.add_argument("--time-limit", type=float, metavar="MINUTES", help="leave before so many minutes have passed")
+    own = search.add_argument_group("with --benchmark")
+    own.add_argument("--budget", type=float, default=8, help="in trainings of one model (default: %(default)s)")
+    own.add_argument("--method", default="pbt", help="pbt, pb2, search_grid or search_random (default: %(default)s)")
+    own.add_argument("--tasks", help="tasks or domains, separated by commas (default: all groups, all domains)")
+    own.add_argument("--architecture", help="such as vit_d2_w48 (default: the first that the preset trains there)")
+    own.add_argument("--epochs-ready", type=int, help="epochs of an interval (default: a tenth of all)")
+    own.add_argument("--seeds", type=int, default=2, help="trainings with the policy (default: %(default)s)")
     merge = verb("merge", _merge, "put the parts of a cell together into its run file")
     merge.add_argument("--cell", required=True)
     bench = verb("bench", _bench, "measure time and peak memory of a training step of every method")
@@ -124,6 +137,28 @@ def _train(plan: Plan, options: argparse.Namespace) -> None:
 
     limit = None if options.time_limit is None else options.time_limit * 60
     train_shares(plan, [plan.share(name) for name in options.cell], limit)
+
+
+def _search(plan: Plan, options: argparse.Namespace) -> None:
+    if options.search:
+        from scalarization.search.session import make_searches
+
+        limit = None if options.time_limit is None else options.time_limit * 60
+        make_searches(plan, [plan.search(name) for name in options.search], options.workers, limit)
+        return
+    from scalarization.search.own import Wish, search_own
+
+    wish = Wish(
+        options.benchmark,
+        options.budget,
+        options.method,
+        options.tasks.split(",") if options.tasks else None,
+        options.architecture,
+        options.epochs_ready,
+        options.seeds,
+        options.workers,
+    )
+    search_own(plan, wish)
 
 
 def _merge(plan: Plan, options: argparse.Namespace) -> None:

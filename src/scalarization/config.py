@@ -111,7 +111,7 @@ def load_config(file: Path | str = "config.yaml", overrides: dict[str, Any] | No
 def load_preset(file: Path) -> dict[str, Any]:
     """Read one preset, check it against the schema, and fill in the schema's defaults.
 
-    A variant's overrides stay as they were written: they hold only what differs.
+    The overrides of a variant, or of a search, stay as they were written: they hold only what differs.
     """
     preset = _read_yaml(file)
     _check(preset, "preset", str(file))
@@ -119,6 +119,8 @@ def load_preset(file: Path) -> dict[str, Any]:
     for name, experiment in preset["experiments"].items():
         if "variants" in experiment:
             filled["experiments"][name]["variants"] = copy.deepcopy(experiment["variants"])
+    for name, search in preset.get("searches", {}).items():
+        filled["searches"][name]["changes"] = copy.deepcopy(search.get("changes", {}))
     return filled
 
 

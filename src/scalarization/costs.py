@@ -14,7 +14,7 @@ from scalarization.storage import write_table
 
 
 def cost_table(plan: Plan) -> pa.Table:
-    """One row per selected cell: its identity, runs, steps, images, FLOPs and estimated hours (of all its runs)."""
+    """One row per selected cell or search: its identity, runs, steps, images, FLOPs, estimated hours (of all runs)."""
     rows = [
         {
             "cell": cell.name,
@@ -33,6 +33,24 @@ def cost_table(plan: Plan) -> pa.Table:
         }
         for cell in plan.cells.values()
     ]
+    rows += [
+        {
+            "cell": f"search {search.name}",
+            "benchmark": search.cell.benchmark,
+            "task_set": search.cell.task_set,
+            "architecture": search.cell.architecture.name,
+            "method": search.method,
+            "variant": "search",
+            "runs": search.population,
+            "steps_per_run": search.cell.steps,
+            "steps": search.population * search.cell.steps,
+            "images": search.population * plan.images(search.cell),
+            "training_flops": search.population * plan.flops(search.cell),
+            "hours": plan.search_seconds(search) / 3600,
+            "done": plan.search_file(search).is_file(),
+        }
+        for search in plan.searches.values()
+    ]
     return pa.Table.from_pylist(rows)
 
 
@@ -50,19 +68,17 @@ def print_plan(plan: Plan) -> Path:
         shown.add_row(row["cell"], str(row["runs"]), f"{row['steps_per_run']:,}", f"{row['hours']:.3g}", done)
     console = Console(width=None if Console().is_terminal else 140)
     console.print(shown)
-    jobs = plan.jobs()
-    startup = len(jobs) * throughput["seconds_per_job"] / 3600
+    jobs = len(plan.jobs()) + len(plan.search_sessions())
+    startup = jobs * throughput["seconds_per_job"] / 3600
     for benchmark in plan.benchmarks():
         of = table.filter(pa.compute.equal(table["benchmark"], benchmark))
         sums = {name: sum(of[name].to_pylist()) for name in ("runs", "steps", "images", "hours")}
         console.print(
-            f"{benchmark}: {of.num_rows} cells, {sums['runs']:,} runs, {sums['steps']:,} steps, "
+            f"{benchmark}: {of.num_rows} cells and searches, {sums['runs']:,} runs, {sums['steps']:,} steps, "
             f"{sums['images']:,} training images, about {sums['hours']:.3g} {unit}"
         )
     total = sum(table["hours"].to_pylist())
-    console.print(
-        f"in all {sum(table['runs'].to_pylist()):,} runs in {len(jobs)} jobs, about {total + startup:.3g} {unit}"
-    )
+    console.print(f"in all {sum(table['runs'].to_pylist()):,} runs in {jobs} jobs, about {total + startup:.3g} {unit}")
     console.print(
         f"estimated from {throughput['flops_per_second']:.3g} FLOP/s and {throughput['seconds_per_step']:g} s "
         f"per step, {throughput['seconds_per_job']:g} s per job; evaluation not counted"

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent
 #: Modules whose whole effect on a job is in what it is given (its specification) or in how files are written: a change
 #: of theirs must not train anything again, so imports are not followed into them.
 PLANNING = frozenset(
-    {"architectures", "benchmarks", "config", "digests", "errors", "experiments", "methods", "storage"}
+    {"architectures", "benchmarks", "config", "digests", "errors", "experiments", "methods", "searches", "storage"}
 )
 
 
@@ -41,7 +41,7 @@ def training_digest(family: str, method: str) -> str:
 
 def drawing_digest(kind: str) -> str:
     """Digest of the code that draws a kind of artifact."""
-    package = "tables" if kind.startswith("table_") else "figures"
+    package = "tables" if "table" in kind.split("_") else "figures"
     return code_digest(package, f"{package}.{kind}")
 
 

@@ -19,6 +19,9 @@ from scalarization.architectures import Architecture
 from scalarization.config import Config, suggestion
 from scalarization.digests import code_digest, training_digest
 from scalarization.errors import ConfigError
+from scalarization.methods import _searched
+from scalarization.searches import METHODS as SEARCHED_METHODS
+from scalarization.searches import Search
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Member:
     Attributes:
         index: Which weight setting of the cell.
         seed: Seed index, counted from 0.
-        weights: One weight per task of the cell, on the simplex.
+        weights: One weight per task of the cell, on the simplex; none yet if a search is to find them.
     """
 
     index: int
@@ -144,6 +147,8 @@ class Plan:
         self._problems: list[str] = []
         self._infos = self._check_benchmarks()
         self._stop_on_problems()
+        self._searches = self._expand_searches()
+        self._stop_on_problems()
         self.experiment_cells: dict[str, list[Cell]] = {}
         whole: dict[str, Cell] = {}
         origin: dict[str, str] = {}
@@ -166,6 +171,11 @@ class Plan:
         self.cells: dict[str, Cell] = {
             name: selected for name, cell in whole.items() if (selected := self._select(cell)) is not None
         }
+        used = {c.specification["search"]["name"] for c in self.cells.values() if "search" in c.specification}
+        #: The selected searches, and those that a selected cell takes its weights from.
+        self.searches: dict[str, Search] = {
+            name: search for name, search in self._searches.items() if name in used or self._selects(search.cell)
+        }
         if not self.cells:
             raise ConfigError(f"{config.source}: only = {config.only}: nothing of the preset is left")
 
@@ -186,7 +196,7 @@ class Plan:
         return [
             artifact
             for artifact, spec in self.config.preset["artifacts"].items()
-            if spec.get("costs") in self.costs() or self.artifact_cells(artifact)
+            if spec.get("costs") in self.costs() or self.artifact_cells(artifact) or self.artifact_searches(artifact)
         ]
 
     def artifact_experiments(self, artifact: str) -> list[str]:
@@ -199,6 +209,11 @@ class Plan:
         cells = [c for e in self.artifact_experiments(artifact) for c in self.experiment(e)]
         return list({c.name: c for c in cells}.values())
 
+    def artifact_searches(self, artifact: str) -> list[Search]:
+        """The selected searches that an artifact queries."""
+        keys = self.config.preset["artifacts"][artifact].get("searches", [])
+        return [s for s in self.searches.values() if s.key in keys]
+
     def artifact_inputs(self, artifact: str) -> list[Path]:
         """The files that an artifact is summarised from."""
         costs = self.config.preset["artifacts"][artifact].get("costs")
@@ -207,7 +222,10 @@ class Plan:
         if self.artifact_kind(artifact) in ("table_a", "figure_a"):
             # What the tasks or domains are is known from the data; nothing needs to be trained for it.
             return [self.store_file(b) for b in dict.fromkeys(c.benchmark for c in self.artifact_cells(artifact))]
-        return [self.run_file(c) for c in self.artifact_cells(artifact)]
+        return [
+            *(self.run_file(c) for c in self.artifact_cells(artifact)),
+            *(self.search_file(s) for s in self.artifact_searches(artifact)),
+        ]
 
     def artifact_fingerprint(self, artifact: str) -> str:
         """Changes whenever an artifact's query, or what it queries, is another."""
@@ -215,6 +233,7 @@ class Plan:
         whole = [c.name for e in self.artifact_experiments(artifact) for c in self.experiment_cells[e]]
         reported = [f.read_text() for f in sorted((Path(__file__).parent / "analysis" / "reported").glob("*.csv"))]
         content = [spec, whole, [(c.name, len(c.members)) for c in self.artifact_cells(artifact)], reported]
+        content.append([s.describe() for s in self.artifact_searches(artifact)])
         return _digest(content, code_digest("analysis", f"analysis.{self.artifact_kind(artifact)}"))
 
     def costs(self) -> list[str]:
@@ -252,6 +271,36 @@ class Plan:
         code = code_digest("training.bench", f"models.{cell.architecture.family}", *roots)
         return _digest(cell.describe(), code)
 
+    def search_file(self, search: Search) -> Path:
+        """Where the history of a search is."""
+        return search.file(self.config.results)
+
+    def search_sessions(self) -> dict[str, list[Search]]:
+        """Session -> its selected searches, which one job makes at the same time."""
+        sessions: dict[str, list[Search]] = {}
+        for search in self.searches.values():
+            sessions.setdefault(search.session, []).append(search)
+        return sessions
+
+    def search_fingerprint(self, search: Search) -> str:
+        """Changes whenever a search would come out differently."""
+        code = code_digest("search.session", f"models.{search.cell.architecture.family}", "methods.uniform")
+        return _digest(search.describe(), code)
+
+    def search_seconds(self, search: Search) -> float:
+        """Estimated training time of all members of a search, in seconds of the preset's hardware."""
+        return search.population * self.seconds(search.cell)
+
+    def search_of(self, cell: Cell) -> Search | None:
+        """The search that a cell takes its weights from; None for a cell whose weights are known beforehand."""
+        found = cell.specification.get("search")
+        return self._searches[found["name"]] if found else None
+
+    def job_inputs(self, job: Job) -> list[Path]:
+        """The files that a training job reads: data, and the searches of its cells."""
+        searches = {s.name: s for share in job.shares if (s := self.search_of(share.cell))}
+        return [self.store_file(job.benchmark), *map(self.search_file, searches.values())]
+
     def benchmarks(self) -> list[str]:
         """Benchmarks with a selected cell."""
         return list(dict.fromkeys(c.benchmark for c in self.cells.values()))
@@ -276,7 +325,7 @@ class Plan:
 
     def artifact_files(self, artifact: str) -> dict[str, Path]:
         """Format -> file of an artifact: PDF and PNG, for tables Markdown and LaTeX as well."""
-        table = self.artifact_kind(artifact).startswith("table_")
+        table = "table" in self.artifact_kind(artifact).split("_")
         directory = self.config.reports / ("tables" if table else "figures")
         formats = ("pdf", "png", "md", "tex") if table else ("pdf", "png")
         return {f: directory / f"{artifact}.{f}" for f in formats}
@@ -294,9 +343,17 @@ class Plan:
         again, so it does no harm when a change of the preset moves a cell to another job.
         """
         limit = self.config.preset["jobs"]["minutes"] * 60
-        jobs = []
-        for benchmark in self.benchmarks():
-            shares = [s for c in self.cells.values() if c.benchmark == benchmark for s in self.shares(c)]
+        # Cells of one experiment are wanted together; a job over several would train what one figure has no use for.
+        together: dict[tuple[str, ...], list[Share]] = {}
+        names = {e: {c.name for c in cells} for e, cells in self.experiment_cells.items()}
+        for cell in self.cells.values():
+            users = (e for e, wanted in names.items() if cell.name in wanted)
+            # What waits for a search must not hold up what does not.
+            search = self.search_of(cell)
+            session = search.session if search else ""
+            together.setdefault((cell.benchmark, session, *users), []).extend(self.shares(cell))
+        jobs: list[Job] = []
+        for (benchmark, *_), shares in together.items():
             costs = [len(s.members) * self.seconds(s.cell) for s in shares]
             count = min(len(shares), math.ceil(sum(costs) / limit)) if limit else len(shares)
             # Longest first, each to the job with the least: no job ends long after the others.
@@ -306,8 +363,14 @@ class Plan:
                 job = load.index(min(load))
                 load[job] += costs[number]
                 members[job].append(number)
+            first = sum(j.benchmark == benchmark for j in jobs)
             jobs += [
-                Job(f"{benchmark}_{job:04d}", benchmark, tuple(shares[n] for n in sorted(members[job])), load[job])
+                Job(
+                    f"{benchmark}_{first + job:04d}",
+                    benchmark,
+                    tuple(shares[n] for n in sorted(members[job])),
+                    load[job],
+                )
                 for job in range(count)
             ]
         return jobs
@@ -321,6 +384,16 @@ class Plan:
         if name not in self.cells:
             raise ConfigError(f"{self.config.preset_file}: no cell {name}; {suggestion(name, self.cells)}")
         return self.cells[name]
+
+    def search(self, name: str) -> Search:
+        """The selected search of a name.
+
+        Raises:
+            ConfigError: The preset, or the selected part of it, has no such search.
+        """
+        if name not in self.searches:
+            raise ConfigError(f"{self.config.preset_file}: no search {name}; {suggestion(name, self.searches)}")
+        return self.searches[name]
 
     def share(self, name: str) -> Share:
         """The share with a name as given to ``train --cell``.
@@ -348,10 +421,16 @@ class Plan:
     def seconds(self, cell: Cell) -> float:
         """Estimated training time of one run of a cell, in seconds of the preset's hardware."""
         throughput = self.config.preset["throughput"]
+        # Of a step that costs 3, forward once and backward twice that, T backward passes repeat the second part.
+        # So they are under MTL, and under MDL where BatchNorm forbids to take the batch apart.
+        together = cell.specification["setting"] == "mtl" or cell.architecture.family == "resnet"
+        separate = together and methods.needs_task_gradients(cell.method)
+        factor = (1 + 2 * len(cell.tasks)) / 3 if separate else 1
         measured = throughput["images_per_second"].get(cell.architecture.name)
         if measured:
-            return self.images(cell) / measured
-        return cell.steps * throughput["seconds_per_step"] + self.flops(cell) / throughput["flops_per_second"]
+            return factor * self.images(cell) / measured
+        once = cell.steps * throughput["seconds_per_step"] + self.flops(cell) / throughput["flops_per_second"]
+        return factor * once
 
     def _problem(self, key: str, message: str) -> None:
         self._problems.append(f"{self.config.preset_file}: {key}: {message}")
@@ -387,16 +466,8 @@ class Plan:
             self._problem(f"{key}.benchmark", f"'{spec['benchmark']}' is not configured; {suggestion('', known)}")
             return
         benchmark, info = self.config.preset["benchmarks"][spec["benchmark"]], self._infos[spec["benchmark"]]
-        known = benchmark["domains"] if info.setting == "mdl" else [*info.groups, *info.attributes]
-        task_sets = {
-            name: list(info.groups if tasks == "groups" else info.attributes) if isinstance(tasks, str) else tasks
-            for name, tasks in spec["task_sets"].items()
-        }
-        unknown = [(s, task) for s, tasks in task_sets.items() for task in tasks if task not in known]
-        for task_set, task in unknown:
-            word = suggestion(task, known)
-            self._problem(f"{key}.task_sets.{task_set}", f"'{task}' is not one of its benchmark's; {word}")
-        if unknown:
+        task_sets = self._named_tasks(spec["task_sets"], benchmark, info, f"{key}.task_sets")
+        if not task_sets:
             return
         for method, options in spec["methods"].items():
             try:
@@ -436,9 +507,82 @@ class Plan:
                             specification,
                             members,
                         )
+                        if method in SEARCHED_METHODS:
+                            changed = {k: v for k, v in changes.items() if k in method_options}
+                            found_search = self._search_options(method, {**method_options, **changed}, cell, key)
+                            specification["search"] = found_search
                         found[cell.name] = cell
         self.experiment_cells[experiment] = list(found.values())
         yield from found.values()
+
+    def _expand_searches(self) -> dict[str, Search]:
+        found: dict[str, Search] = {}
+        benchmarks_of_session: dict[str, str] = {}
+        for key, spec in self.config.preset["searches"].items():
+            place = f"searches.{key}"
+            benchmark = self.config.preset["benchmarks"].get(spec["benchmark"])
+            if benchmark is None:
+                word = suggestion(spec["benchmark"], self.config.preset["benchmarks"])
+                self._problem(f"{place}.benchmark", f"'{spec['benchmark']}' is not configured; {word}")
+                continue
+            info = self._infos[spec["benchmark"]]
+            named = self._named_tasks(spec["task_set"], benchmark, info, place)
+            if not named:
+                continue
+            task_set, tasks = next(iter(named.items()))
+            if len(tasks) < 2:
+                self._problem(f"{place}.task_set", "a search needs at least two tasks")
+                continue
+            session = spec.get("session", key)
+            if benchmarks_of_session.setdefault(session, spec["benchmark"]) != spec["benchmark"]:
+                other = benchmarks_of_session[session]
+                self._problem(f"{place}.session", f"'{session}' is of benchmark {other}; a session is of one benchmark")
+            settings = self._settings(spec["benchmark"], spec["changes"], place, spec["fraction"])
+            settings |= {"method_options": {}, **self._outputs(info, benchmark, "uniform", tasks)}
+            for architecture in architectures.expand(spec["architectures"]):
+                for problem in architectures.problems(architecture, settings["model"], info.image_size):
+                    self._problem(f"{place}.architectures {architecture.name}", problem)
+                specification = {**settings, "model": architectures.model_options(architecture, settings["model"])}
+                name = spec["benchmark"]
+                cell = Cell(name, task_set, tuple(tasks), architecture, "uniform", "search", specification, ())
+                search = Search(
+                    key,
+                    cell,
+                    spec["method"],
+                    spec["population"],
+                    spec["epochs_ready"],
+                    spec["quantile"],
+                    tuple(spec["perturbation_factors"]),
+                    spec["resample_probability"],
+                    spec["seed"],
+                    session,
+                )
+                if len(search.ends) < 2 and search.copies:
+                    epochs = settings["epochs"]
+                    self._problem(f"{place}.epochs_ready", f"{spec['epochs_ready']} of {epochs} epochs: nobody copies")
+                found[search.name] = search
+        return found
+
+    def _search_options(self, method: str, options: dict[str, Any], cell: Cell, key: str) -> dict[str, Any]:
+        """What the cell's specification says about the search that its weights come from."""
+        architecture = options["search_on"] or cell.architecture.name
+        name = f"{options['search']}/{architecture}"
+        search = self._searches.get(name)
+        if search is None:
+            self._problem(f"{key}.{method}.search", f"'{name}' is unknown; {suggestion(name, self._searches)}")
+            return {}
+        if options["policy"] not in _searched.POLICIES:
+            word = suggestion(options["policy"], _searched.POLICIES)
+            self._problem(f"{key}.{method}.policy", f"'{options['policy']}' is unknown; {word}")
+        if search.method != method:
+            self._problem(f"{key}.{method}.search", f"'{options['search']}' is a search by {search.method}")
+        if (search.cell.benchmark, search.cell.tasks) != (cell.benchmark, cell.tasks):
+            self._problem(
+                f"{key}.{method}.search",
+                f"'{options['search']}' is for {search.cell.benchmark} {', '.join(search.cell.tasks)}, "
+                f"not {cell.benchmark} {', '.join(cell.tasks)}",
+            )
+        return {"name": name, "policy": options["policy"], **search.describe()}
 
     def _outputs(
         self, info: benchmarks.BenchmarkInfo, benchmark: dict[str, Any], method: str, tasks: list[str]
@@ -454,12 +598,29 @@ class Plan:
             "evaluated": list(benchmark["domains"]),
         }
 
+    def _named_tasks(
+        self, named: dict[str, Any], benchmark: dict[str, Any], info: benchmarks.BenchmarkInfo, key: str
+    ) -> dict[str, list[str]]:
+        """Task set -> its members; nothing if one of them does not exist, which is then a problem."""
+        known = benchmark["domains"] if info.setting == "mdl" else [*info.groups, *info.attributes]
+        task_sets = {
+            name: list(info.groups if tasks == "groups" else info.attributes) if isinstance(tasks, str) else tasks
+            for name, tasks in named.items()
+        }
+        unknown = [(s, task) for s, tasks in task_sets.items() for task in tasks if task not in known]
+        for task_set, task in unknown:
+            self._problem(f"{key}.{task_set}", f"'{task}' is not one of its benchmark's; {suggestion(task, known)}")
+        return {} if unknown else task_sets
+
     def _task_sets(self, method: str, task_sets: dict[str, list[str]]) -> dict[str, list[str]]:
         if method != "single":
             return task_sets
         return {task: [task] for tasks in task_sets.values() for task in tasks}
 
-    def _settings(self, benchmark: str, changes: dict[str, Any], key: str) -> dict[str, Any]:
+    def _settings(
+        self, benchmark: str, changes: dict[str, Any], key: str, fraction: float | None = None
+    ) -> dict[str, Any]:
+        """Model, recipe and steps; with a ``fraction`` of the training set an epoch is a pass over that much of it."""
         spec = self.config.preset["benchmarks"][benchmark]
         recipe = _override(spec["recipe"], changes.get("recipe", {}))
         model = _override(spec["model"], changes.get("model", {}))
@@ -478,7 +639,8 @@ class Plan:
             "model": model,
             "recipe": recipe,
             "epochs": epochs,
-            "steps_per_epoch": math.ceil(epoch_images / recipe["batch_size"]),
+            "steps_per_epoch": math.ceil(epoch_images * (fraction or 1) / recipe["batch_size"]),
+            **({} if fraction is None else {"fraction": fraction}),
             "root_seed": self.config.seed,
             "threads": self.config.threads,
         }
@@ -486,8 +648,15 @@ class Plan:
     def _check_artifacts(self) -> None:
         for artifact, spec in self.config.preset["artifacts"].items():
             key = f"artifacts.{artifact}"
-            if sum(k in spec for k in ("experiment", "experiments", "costs")) != 1:
-                self._problem(key, "give exactly one of experiment, experiments, costs")
+            sources = sum(k in spec for k in ("experiment", "experiments", "costs"))
+            if sources > 1 or not (sources or "searches" in spec):
+                self._problem(
+                    key, "give exactly one of experiment, experiments, costs; or searches, alone or with them"
+                )
+            for search in spec.get("searches", []):
+                known = self.config.preset["searches"]
+                if search not in known:
+                    self._problem(f"{key}.searches", f"'{search}' is unknown; {suggestion(search, known)}")
             known = self.config.preset["experiments"]
             for experiment in self.artifact_experiments(artifact):
                 if experiment not in known:
@@ -531,12 +700,15 @@ class Plan:
                     word = suggestion(value, known[key])
                     self._problems.append(f"{self.config.source}: only.{key}: {value} is not in the preset; {word}")
 
-    def _select(self, cell: Cell) -> Cell | None:
+    def _selects(self, cell: Cell) -> bool:
         only = self.config.only
-        if cell.benchmark not in only.get("benchmarks", [cell.benchmark]):
+        name = cell.architecture.name
+        return cell.benchmark in only.get("benchmarks", [cell.benchmark]) and name in only.get("capacities", [name])
+
+    def _select(self, cell: Cell) -> Cell | None:
+        if not self._selects(cell):
             return None
-        if cell.architecture.name not in only.get("capacities", [cell.architecture.name]):
-            return None
+        only = self.config.only
         members = tuple(m for m in cell.members if m.seed in only.get("seeds", [m.seed]))
         return replace(cell, members=members) if members else None
 

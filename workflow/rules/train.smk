@@ -5,7 +5,7 @@ for job in plan.jobs():
         name:
             f"train_{job.name}"
         input:
-            plan.store_file(job.benchmark),
+            plan.job_inputs(job),
         output:
             [plan.share_file(share) for share in job.shares],
         log:

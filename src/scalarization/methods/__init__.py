@@ -1,6 +1,7 @@
 """Methods: how the weights of the tasks come about, one module each.
 
-A method of constant weights has ``weight_settings(options, tasks, sizes)``, the weight vectors of its cell's members.
+A method of constant weights has ``weight_settings(options, tasks, sizes)``, the weight vectors of its cell's members;
+one whose weights a search finds has only ``OPTIONS`` that name the search (``_searched.py``).
 Any other has ``build(options, tasks)``, which returns what turns losses or gradients of tasks into one (see
 ``_base.py``), and ``OPTIONS``, its options with their defaults. Modules are imported while the workflow is planned, so
 importing them must be light: torch and TorchJD are imported inside ``build``.
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from scalarization.config import suggestion
 from scalarization.errors import ConfigError
+from scalarization.searches import METHODS as SEARCHED
 
 if TYPE_CHECKING:
     from scalarization.methods._base import Method
@@ -46,13 +48,16 @@ def check_simplex(weights: list[float], tasks: list[str]) -> None:
 
 
 def weight_settings(name: str, options: dict, tasks: list[str], sizes: dict[str, int]) -> list[list[float]]:
-    """The weight vectors of a method's members; uniform for a method that does not set weights itself.
+    """The weight vectors of a method's members.
 
-    Uniform weights are what the domains are sampled with under multi-domain learning.
+    One empty vector if a search is still to find them. Uniform for a method that does not set weights itself: that is
+    what the domains are sampled with under multi-domain learning.
     """
     module = load(name)
     if hasattr(module, "weight_settings"):
         return module.weight_settings(options, tasks, sizes)
+    if name in SEARCHED:
+        return [[]]
     return [[1 / len(tasks)] * len(tasks)]
 
 
@@ -69,6 +74,11 @@ def with_defaults(name: str, options: dict) -> dict:
         if key not in defaults:
             raise ConfigError(f"{name}.{key} = {options[key]}: unknown option, {suggestion(key, defaults)}")
     return {**defaults, **options}
+
+
+def needs_task_gradients(name: str) -> bool:
+    """Whether a method takes the gradient of every task by itself; these have the option ``include_heads``."""
+    return "include_heads" in getattr(load(name), "OPTIONS", {})
 
 
 def build(name: str, options: dict, tasks: int) -> Method | None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from scalarization.config import suggestion
+from scalarization.config import Config, suggestion
 from scalarization.data.store import Store
 from scalarization.digests import training_digest
 from scalarization.errors import DataError, StoppedError, UserError
 from scalarization.experiments import Cell, Member, Plan, Share
+from scalarization.policies import read_policy
 from scalarization.storage import read_metadata, read_run_file, write_run_file, write_table
 from scalarization.training.records import RunRecord
 from scalarization.training.stop import Stop
@@ -39,9 +41,10 @@ def train_shares(plan: Plan, shares: Sequence[Share], time_limit: float | None) 
 
     Raises:
         UserError: Shares of several benchmarks, or CUDA was asked for and is not there.
-        DataError: The prepared store is missing or damaged, or an output cannot be written.
+        DataError: The prepared store or a search is missing or damaged, or an output cannot be written.
         StoppedError: The job was asked to stop; its state is saved, and the same call goes on from there.
     """
+    shares = [_with_policy(plan, share) for share in shares]
     found = {s.cell.benchmark for s in shares}
     if len(found) != 1:
         raise UserError(f"one job trains cells of one benchmark, here are {', '.join(sorted(found))}")
@@ -88,7 +91,7 @@ def measure_costs(plan: Plan, name: str) -> None:
     from scalarization.training.bench import measure
 
     rows = measure(cell, data, device, cell.specification["tasks"], cell.specification["rounds"])
-    metadata = {"specification": cell.describe(), "environment": _environment(device)}
+    metadata = {"specification": cell.describe(), "environment": environment(device)}
     write_table(plan.costs_file(name), pa.Table.from_pylist(rows), metadata)
 
 
@@ -164,8 +167,8 @@ class _Job:
             "images": images,
             "images_per_second": images / max(1e-9, seconds - trainer.evaluation_seconds),
         }
-        record.finish(trainer.rows, {"timing": timing, "environment": _environment(device)})
-        return {"rows": trainer.rows, "timing": timing, "environment": _environment(device)}
+        record.finish(trainer.rows, {"timing": timing, "environment": environment(device)})
+        return {"rows": trainer.rows, "timing": timing, "environment": environment(device)}
 
     def _progress(self, trainer: Any, record: RunRecord, began: float) -> None:
         """Train to the end, with checkpoints, log lines, and leaving when asked to."""
@@ -213,31 +216,51 @@ class _Job:
     def prepare(self) -> tuple[torch.device, DeviceData | EncodedData]:
         """The device and the images on it; made at the first call, from when on signals are taken note of."""
         if self._device is None or self._data is None:
-            import torch
-
-            from scalarization.data.device import DeviceData
-            from scalarization.data.encoded import EncodedData
-
-            wanted = self.plan.config.device
-            if wanted == "cuda" and not torch.cuda.is_available():
-                raise UserError("device = cuda, but torch finds no CUDA device; set device: auto or cpu in config.yaml")
-            if wanted == "auto":
-                wanted = "cuda" if torch.cuda.is_available() else "cpu"
-            torch.set_num_threads(self.plan.config.threads)
-            self._device = torch.device(wanted)
-            needed = {d for s in self.shares for d in s.cell.specification["evaluated"]}
-            missing = needed - set(self.store.facts["domains"])
-            if missing:
-                raise DataError(
-                    f"{self.store.directory}: holds no domain {', '.join(sorted(missing))}; delete it and run again"
-                )
-            if "encoding" in self.store.facts:
-                self._data = EncodedData(self.store, sorted(needed), self._device, self.plan.config.workers)
-            else:
-                self._data = DeviceData(self.store, sorted(needed), self._device)
+            self._device, self._data = open_data(self.plan.config, [s.cell for s in self.shares], self.store)
             self._startup = time.process_time()
             self.stop.listen()
         return self._device, self._data
+
+
+def open_data(config: Config, cells: Sequence[Cell], store: Store) -> tuple[torch.device, DeviceData | EncodedData]:
+    """The device, and for it the images of all domains that some cells train on or are evaluated on.
+
+    Raises:
+        UserError: CUDA was asked for and is not there.
+        DataError: The store lacks a domain.
+    """
+    import torch
+
+    from scalarization.data.device import DeviceData
+    from scalarization.data.encoded import EncodedData
+
+    wanted = config.device
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("device = cuda, but torch finds no CUDA device; set device: auto or cpu in config.yaml")
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.set_num_threads(config.threads)
+    needed = sorted({d for cell in cells for d in cell.specification["evaluated"]})
+    missing = set(needed) - set(store.facts["domains"])
+    if missing:
+        raise DataError(f"{store.directory}: holds no domain {', '.join(sorted(missing))}; delete it and run again")
+    device = torch.device(wanted)
+    if "encoding" in store.facts:
+        return device, EncodedData(store, needed, device, config.workers)
+    return device, DeviceData(store, needed, device)
+
+
+def _with_policy(plan: Plan, share: Share) -> Share:
+    """A share whose weights a search found: the policy in its specification, the last weights in its members."""
+    search = plan.search_of(share.cell)
+    if search is None:
+        return share
+    found = read_policy(plan.search_file(search))
+    specification = dict(share.cell.specification)
+    last_only = specification["search"]["policy"] == "last"
+    specification["policy"] = found.by_epoch(specification["epochs"], last_only)
+    members = tuple(replace(m, weights=found.weights[-1]) for m in share.cell.members)
+    return replace(share, cell=replace(share.cell, specification=specification, members=members))
 
 
 def _identity(cell: Cell, member: Member) -> dict[str, Any]:
@@ -257,7 +280,8 @@ def _identity(cell: Cell, member: Member) -> dict[str, Any]:
     }
 
 
-def _environment(device: torch.device) -> dict[str, Any]:
+def environment(device: torch.device) -> dict[str, Any]:
+    """Device, threads and versions that a run was made with."""
     import torch
 
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

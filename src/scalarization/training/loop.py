@@ -39,7 +39,8 @@ class Trainer:
 
     Under multi-domain learning the weights are the sampling probabilities of the domains and the loss is unweighted
     (paper A 1.1); under multi-task learning they multiply the losses. A single-dataset or single-task run is the same
-    with one member. Methods other than constant weights make the gradient of the tasks' losses or gradients.
+    with one member. Methods other than constant weights make the gradient of the tasks' losses or gradients. Where the
+    specification has a ``policy``, weights are those of the epoch instead of the member's.
 
     Args:
         cell: Specification.
@@ -55,7 +56,9 @@ class Trainer:
         self.weights = member.weights
         self.augmentation = Augmentation(self.recipe["augmentation"])
         self.objective = build_objective(cell)
-        sizes = tuple(data.size(d, "train") for d in self.objective.domains)
+        # Rows of the train split are shuffled in the store: its beginning is the same random part for all members.
+        fraction = cell.specification.get("fraction", 1)
+        sizes = tuple(max(1, int(fraction * data.size(d, "train"))) for d in self.objective.domains)
         self.sampler = DomainSampler(sizes, self.recipe["batch_size"], self._root, member.seed)
         shape = (*data.images.shape[2:], data.images.shape[1])
         with torch.random.fork_rng(devices=[]):
@@ -112,6 +115,9 @@ class Trainer:
             after_step: Called after every step but the epoch's last; may raise to leave, the state is then whole.
         """
         epoch, first = divmod(self.step, self.steps_per_epoch)
+        policy = self.cell.specification.get("policy")
+        if policy:
+            self.weights = tuple(policy[epoch])
         probabilities = self.objective.sampling(self.weights)
         drawn, rows, consumed = self.sampler.epoch(epoch, self.steps_per_epoch, probabilities, self.consumed)
         starts = torch.tensor([self.data.start(d, "train") for d in self.objective.domains])
@@ -186,11 +192,25 @@ class Trainer:
                     self._evaluate(split, domain, self.data.start(domain, split), self.data.size(domain, split))
         self.evaluation_seconds += time.perf_counter() - began
 
-    def _evaluate(self, split: str, domain: str, start: int, size: int) -> None:
+    def validate(self) -> dict[str, dict[str, float]]:
+        """Metrics of every task on the whole validation split."""
+        self.network.eval()
+        found: dict[str, dict[str, float]] = {}
+        with self.autocast():
+            for domain in self.objective.domains:
+                found |= self._metrics(
+                    domain, self.data.start(domain, "validation"), self.data.size(domain, "validation")
+                )
+        return found
+
+    def _metrics(self, domain: str, start: int, size: int) -> dict[str, dict[str, float]]:
         network = self.network
         if isinstance(self.method, FeatureMethod):
             network = functools.partial(self._rotated_logits, domain=domain)
-        for task, metrics in self.objective.evaluate(network, self.data, domain, start, size).items():
+        return self.objective.evaluate(network, self.data, domain, start, size)
+
+    def _evaluate(self, split: str, domain: str, start: int, size: int) -> None:
+        for task, metrics in self._metrics(domain, start, size).items():
             self._add(split, task, metrics)
 
     def _rotated_logits(self, images: torch.Tensor, domain: str) -> torch.Tensor:

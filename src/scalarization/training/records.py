@@ -18,11 +18,34 @@ from typing import Any
 
 from scalarization.errors import DataError
 from scalarization.experiments import Cell, Member
-from scalarization.storage import PART, replacing, write_json
+from scalarization.storage import PART, write_bytes, write_json
 
 MAGIC = b"scalarization checkpoint 2\n"
 KEEP = 2
+FOREIGN = "belongs to another run"
 logger = logging.getLogger(__name__)
+
+
+def seal(key: str, payload: bytes) -> bytes:
+    """A saved state as it lies in a file: whose it is, a checksum, and the state."""
+    return MAGIC + key.encode() + hashlib.sha256(payload).digest() + payload
+
+
+def unseal(key: str, content: bytes) -> bytes:
+    """The state in a file that :func:`seal` made.
+
+    Raises:
+        ValueError: The file is damaged or of another key; the message ends a sentence that begins with its name.
+    """
+    key_end = len(MAGIC) + len(key)
+    payload_start = key_end + hashlib.sha256().digest_size
+    if not content.startswith(MAGIC):
+        raise ValueError("is no checkpoint of this program")
+    if hashlib.sha256(content[payload_start:]).digest() != content[key_end:payload_start]:
+        raise ValueError("is damaged (checksum differs)")
+    if content[len(MAGIC) : key_end] != key.encode():
+        raise ValueError(FOREIGN)
+    return content[payload_start:]
 
 
 class RunRecord:
@@ -56,7 +79,7 @@ class RunRecord:
             if whole and content["identity"] == self.identity:
                 self._clear()
                 return content
-            reason = "belongs to another run" if whole else "is damaged (not whole)"
+            reason = FOREIGN if whole else "is damaged (not whole)"
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
@@ -74,11 +97,8 @@ class RunRecord:
 
         Training goes on without this checkpoint: losing it costs time only if the job dies as well.
         """
-        header = MAGIC + self.key.encode() + hashlib.sha256(payload).digest()
         try:
-            with replacing(self.directory / f"step_{step:09d}.ckpt") as temporary, temporary.open("wb") as file:
-                file.write(header)
-                file.write(payload)
+            write_bytes(self.directory / f"step_{step:09d}.ckpt", seal(self.key, payload))
         except DataError as error:
             logger.warning("checkpoint at step %d not written, training goes on: %s", step, error)
             return
@@ -87,22 +107,15 @@ class RunRecord:
 
     def checkpoints(self) -> Iterator[tuple[Path, bytes]]:
         """Files and payloads of undamaged checkpoints, newest first; damaged and foreign ones are set aside."""
-        key_end = len(MAGIC) + len(self.key)
-        payload_start = key_end + hashlib.sha256().digest_size
         for file in self._checkpoints():
-            content = file.read_bytes()
-            if not content.startswith(MAGIC):
-                self._set_aside(file, "is no checkpoint of this program")
-            elif hashlib.sha256(content[payload_start:]).digest() != content[key_end:payload_start]:
-                self._set_aside(file, "is damaged (checksum differs)")
-            elif content[len(MAGIC) : key_end] != self.key.encode():
-                self.set_aside_foreign(file)
-            else:
-                yield file, content[payload_start:]
+            try:
+                yield file, unseal(self.key, file.read_bytes())
+            except ValueError as error:
+                self._set_aside(file, str(error))
 
     def set_aside_foreign(self, file: Path) -> None:
         """Put away a checkpoint of another run."""
-        self._set_aside(file, "belongs to another run")
+        self._set_aside(file, FOREIGN)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
