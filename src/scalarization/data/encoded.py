@@ -150,16 +150,21 @@ class EncodedData(Normalisation):
                 yield self.normalise(images), self.labels.index_select(0, part.to(self.device))
 
     def loaded(self, rows: torch.Tensor, augmentation: Augmentation, seeds: Sequence[int]) -> Iterator[torch.Tensor]:
-        """Batches in order, decoded and cut out, uint8 [B, C, H, W] in the memory of the host; as :meth:`batches`."""
+        """Batches in order, decoded and cut out, uint8 [B, C, H, W] in the memory of the host; as :meth:`batches`.
+
+        Each is overwritten after the next one was asked for: fresh memory costs as much as the resampling.
+        """
         started: collections.deque = collections.deque()
+        spare: list[torch.Tensor] = []
         try:
             for part, seed in zip(rows, seeds, strict=True):
                 crops = None
                 if augmentation.resized_crop:
                     crops = Crops(seed, len(part), augmentation.resized_crop, augmentation.flip)
-                started.append(_Making(self, part.tolist(), crops))
+                started.append(_Making(self, part.tolist(), crops, spare.pop() if spare else None))
                 if len(started) > AHEAD:
-                    yield started.popleft().result()
+                    yield (images := started.popleft().result())
+                    spare.append(images)
             while started:
                 yield started.popleft().result()
         finally:
@@ -178,16 +183,21 @@ class EncodedData(Normalisation):
             ) from None
 
 
-class _Making:
-    """A batch of uint8 images that threads are filling."""
+def _pixels(count: int, size: int) -> torch.Tensor:
+    """Memory for a batch, channels last: as the decoder gives images and convolutions want them."""
+    # Evaluation asks in inference mode, of which the threads that fill it know nothing.
+    with torch.inference_mode(False):
+        return torch.empty(count, size, size, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
 
-    def __init__(self, data: EncodedData, rows: list[int], crops: Crops | None) -> None:
+
+class _Making:
+    """A batch of uint8 images that threads are filling, in memory of its own or in ``images``."""
+
+    def __init__(
+        self, data: EncodedData, rows: list[int], crops: Crops | None, images: torch.Tensor | None = None
+    ) -> None:
         self._data, self._rows, self._crops = data, rows, crops
-        size = data.size_in_pixels
-        # Channels last, as the decoder gives them and convolutions want them. Evaluation asks in inference mode, of
-        # which the threads that fill it know nothing.
-        with torch.inference_mode(False):
-            self._images = torch.empty(len(rows), size, size, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
+        self._images = _pixels(len(rows), data.size_in_pixels) if images is None else images
         firsts = range(0, len(rows), CHUNK)
         self._parts: list[Future] = [data._pool.submit(self._fill, first) for first in firsts]
 
