@@ -1,12 +1,13 @@
 """Prints ratios measured side by side: ``envs/run python performance [NAME ...]``.
 
-Names: harness, loader, encoded, methods, startup, workflow; all of them without an argument. Each comparison
+Names: conflicts, harness, loader, encoded, methods, startup, workflow; all of them without an argument. Each comparison
 interleaves its sides and reports the median of the ratios of neighbouring measurements, so that a machine that is busy
 for a while slows all. Run it on a machine that does nothing else; results that are worth keeping go into RESULTS.md.
 """
 
 import sys
 
+import conflicts
 import encoded
 import harness
 import loader
@@ -16,6 +17,7 @@ import startup
 import workflow
 
 MEASUREMENTS = {
+    "conflicts": conflicts,
     "harness": harness,
     "loader": loader,
     "encoded": encoded,

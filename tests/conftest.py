@@ -81,7 +81,7 @@ def smoke():
     from scalarization.config import parse_value
 
     preset = parse_value((ROOT / "workflow" / "presets" / "smoke.yaml").read_text())
-    del preset["costs"]
+    del preset["costs"], preset["conflicts"], preset["searches"]
     preset["benchmarks"] = {"digits": preset["benchmarks"]["digits"]}
     preset["experiments"] = {"digits_pair": preset["experiments"]["digits_pair"]}
     preset["artifacts"] = {a: s for a, s in preset["artifacts"].items() if s.get("experiment") == "digits_pair"}

@@ -88,10 +88,11 @@ def test_training_core_is_found_by_its_imports():
 
 DIGESTS = """
 import json
-from scalarization.digests import code_digest, training_digest
+from scalarization.digests import code_digest, counting_digest, training_digest
 print(json.dumps({
     "grid": training_digest("vit", "grid"),
     "uniform": training_digest("vit", "uniform"),
+    "conflicts": counting_digest("vit"),
     "prepare": code_digest(*PREPARE),
     "query": code_digest("analysis", "analysis.figure_b"),
     "drawing": code_digest("figures", "figures.figure_b"),
@@ -128,7 +129,7 @@ def replace(package, file, old, new):
 
 
 LOSS = "return functional.cross_entropy(logits, labels)\n"
-TRAINING = {"grid", "uniform"}
+TRAINING = {"grid", "uniform", "conflicts"}
 # (file, text, its replacement) -> digests that change.
 EDITS = {
     "loss": ("training/objectives.py", LOSS, LOSS.replace("labels)", "labels, label_smoothing=0.1)"), TRAINING),
@@ -140,6 +141,7 @@ EDITS = {
     "backbone": ("models/vit.py", "mlp_ratio=options", "qkv_bias=False, mlp_ratio=options", TRAINING),
     "seeds": ("seeds.py", "digest()[:4]", "digest()[:5]", TRAINING),
     "own method": ("methods/grid.py", "from __future__", "HERE = 1\nfrom __future__", {"grid"}),
+    "counting": ("training/conflicts.py", "COLUMNS = 1 << 14", "COLUMNS = 1 << 13", {"conflicts"}),
     "splits": ("benchmarks/digits/__init__.py", "SPLIT_SEED = 0", "SPLIT_SEED = 1", {"prepare"}),
     "splitting": ("benchmarks/_splits.py", "+ generator.random()) / len", "+ 0.5) / len", {"prepare"}),
     "store": ("data/prepare.py", ".astype(np.float64) / 255", ".astype(np.float64) / 256", {"prepare"}),

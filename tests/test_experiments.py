@@ -216,7 +216,7 @@ def test_experiments_that_disagree_on_a_cell_are_named(tiny, make_plan):
     two_experiments(tiny, {"grid": {"p1": [0.3]}}, variants={"base": {"recipe": {"lr": 0.5}}})
     with pytest.raises(ConfigError) as caught:
         make_plan(tiny)
-    for word in ("experiments.second", "'pair'", GRID, "recipe", "0.5", "0.003"):
+    for word in ("experiments.second", "experiments.pair", GRID, "recipe", "0.5", "0.003"):
         assert word in str(caught.value)
 
 
@@ -410,3 +410,99 @@ def test_estimates_add_up(paper):
     forward = forward_flops(cell.architecture, cell.specification["model"], 32, 3)
     assert paper.flops(cell) == 3 * forward * 6000 * 256
     assert paper.seconds(cell) == pytest.approx(6000 * 0.02 + paper.flops(cell) / 5e12)
+
+
+# --- Cells in which conflicts are counted ---
+
+COUNTED = "digits/mnist+optdigits/vit_d2_w8/uniform/base"
+
+
+def with_conflicts(preset, **changes):
+    pair = preset["experiments"]["pair"]
+    spec = {k: pair[k] for k in ("benchmark", "task_sets", "architectures", "seeds")}
+    preset["conflicts"] = {"counted": {**spec, **changes}}
+    preset["artifacts"]["figure_3"] = {"conflicts": ["counted"]}
+    return preset
+
+
+def test_counted_cells_are_uniform_evaluated_every_epoch_and_beside_those_of_experiments(tiny, make_plan):
+    tiny["experiments"]["pair"]["methods"] = {"uniform": {}}
+    plan = make_plan(with_conflicts(tiny, seeds=3, every=2))
+    assert list(plan.cells) == list(plan.counted) == [COUNTED]
+    plain, counted = plan.cells[COUNTED], plan.counted[COUNTED]
+    assert [(m.seed, m.weights) for m in counted.members] == [(s, (0.5, 0.5)) for s in range(3)]
+    assert counted.specification["conflicts"] == {"every": 2} and "conflicts" not in plain.specification
+    assert counted.specification["recipe"] == plain.specification["recipe"] | {"eval_every": 1, "compile": False}
+    assert plan.run_file(counted) != plan.run_file(plain) and counted.code != plain.code
+    assert plan.artifact_inputs("figure_3") == [plan.run_file(counted)]
+    trained, counting = plan.jobs(), plan.conflict_jobs()
+    assert [s.cell for job in trained for s in job.shares] == [plain]
+    assert [s.cell for job in counting for s in job.shares] == [counted]
+    assert plan.counted_cell(COUNTED) is counted
+    with pytest.raises(ConfigError, match=r"no cell digits/other"):
+        plan.counted_cell("digits/other")
+
+
+@pytest.mark.parametrize("minutes", [0, 1000])
+def test_counting_jobs_take_every_cell_once(tiny, make_plan, minutes):
+    tiny["jobs"] = {"minutes": minutes, "members_per_job": 1}
+    tiny["conflicts"] = {}
+    architectures = {"family": "vit", "depth": [1, 2], "width": [8, 16]}
+    plan = make_plan(with_conflicts(tiny, architectures=architectures, seeds=3))
+    jobs = plan.conflict_jobs()
+    assert len(jobs) == (1 if minutes else 4)
+    assert sorted(s.name for j in jobs for s in j.shares) == sorted(plan.counted)
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_cost_of_counting(root, every):
+    """(3 + 2 T) / 3 steps of attributes, the batch once more of domains; a k-th of that for every k-th step."""
+    plan = Plan(load_config(root / "config.yaml", {"preset": "demo"}))
+    plan.config.preset["throughput"]["seconds_per_step"] = 0.0
+    for cell in plan.counted.values():
+        cell.specification["conflicts"] = {"every": every}
+        tasks, flops = len(cell.tasks), plan.flops(cell) / plan.config.preset["throughput"]["flops_per_second"]
+        more = 2 * tasks / 3 if cell.specification["setting"] == "mtl" else 1
+        assert plan.seconds(cell) == pytest.approx(flops * (1 + more / every))
+    assert {c.specification["setting"] for c in plan.counted.values()} == {"mtl", "mdl"}
+
+
+def test_only_selects_counted_cells(tiny, make_plan):
+    with_conflicts(tiny, architectures={"family": "vit", "depth": [1, 2], "width": [8]}, seeds=2)
+    part = make_plan(tiny, only={"capacities": ["vit_d1_w8"], "seeds": [1]})
+    assert [(c.architecture.name, [m.seed for m in c.members]) for c in part.counted.values()] == [("vit_d1_w8", [1])]
+    assert not part.cells and part.artifacts() == ["figure_3"] and part.benchmarks() == ["digits"]
+    assert list(make_plan(tiny, only={"seeds": [0]}).counted) == list(make_plan(tiny).counted)
+
+
+MISTAKES = {
+    "one task": ({"task_sets": {"alone": ["mnist"]}}, ["conflicts.counted.task_sets.alone", "another"]),
+    "compiled": ({"variants": {"fast": {"recipe": {"compile": True}}}}, ["conflicts.counted", "compile = true"]),
+    "too seldom": ({"every": 5}, ["conflicts.counted.every", "5 is more than the 4 steps"]),
+    "unknown benchmark": ({"benchmark": "digit"}, ["conflicts.counted.benchmark", "'digit'"]),
+    "unknown domain": ({"task_sets": {"two": ["mnist", "mnits"]}}, ["conflicts.counted.task_sets", "'mnist'?"]),
+    "unknown key": ({"evry": 2}, ["conflicts.counted.evry", "did you mean 'every'"]),
+    "zero steps": ({"every": 0}, ["conflicts.counted.every", "0"]),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_impossible_counting_stops(name, tiny, make_plan):
+    changes, words = MISTAKES[name]
+    with pytest.raises(ConfigError) as caught:
+        make_plan(with_conflicts(tiny, **changes))
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_artifact_of_unknown_counting_stops(tiny, make_plan):
+    tiny = with_conflicts(tiny)
+    tiny["artifacts"]["figure_3"]["conflicts"] = ["count"]
+    with pytest.raises(ConfigError, match=r"artifacts\.figure_3\.conflicts: 'count' is unknown; .*'counted'"):
+        make_plan(tiny)
+
+
+def test_sections_that_disagree_on_a_counted_cell_are_named(tiny, make_plan):
+    with_conflicts(tiny)
+    tiny["conflicts"]["again"] = {**tiny["conflicts"]["counted"], "every": 2}
+    with pytest.raises(ConfigError, match=r"conflicts\.again: its cell .* conflicts\.counted in conflicts"):
+        make_plan(tiny)

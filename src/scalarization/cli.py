@@ -68,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--time-limit", type=float, metavar="MINUTES", help="save and leave before so many minutes have passed"
     )
+    conflicts = verb("conflicts", _conflicts, "train cells with uniform weights and count gradient conflicts meanwhile")
+    conflicts.add_argument("--cell", action="append", required=True, help="a cell's name; repeatable")
+    conflicts.add_argument("--time-limit", type=float, metavar="MINUTES", help="as for train")
     search = verb("search", _search, "search weights: of the preset, or for a problem of your own")
     of = search.add_mutually_exclusive_group(required=True)
     of.add_argument("--search", action="append", help="a search's name, as `plan` prints it; repeatable")
@@ -137,6 +140,13 @@ def _train(plan: Plan, options: argparse.Namespace) -> None:
 
     limit = None if options.time_limit is None else options.time_limit * 60
     train_shares(plan, [plan.share(name) for name in options.cell], limit)
+
+
+def _conflicts(plan: Plan, options: argparse.Namespace) -> None:
+    from scalarization.training.job import count_conflicts
+
+    limit = None if options.time_limit is None else options.time_limit * 60
+    count_conflicts(plan, [plan.counted_cell(name) for name in options.cell], limit)
 
 
 def _search(plan: Plan, options: argparse.Namespace) -> None:

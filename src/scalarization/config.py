@@ -116,9 +116,10 @@ def load_preset(file: Path) -> dict[str, Any]:
     preset = _read_yaml(file)
     _check(preset, "preset", str(file))
     filled = with_defaults(preset, schema()["$defs"]["preset"])
-    for name, experiment in preset["experiments"].items():
-        if "variants" in experiment:
-            filled["experiments"][name]["variants"] = copy.deepcopy(experiment["variants"])
+    for section in ("experiments", "conflicts"):
+        for name, spec in preset.get(section, {}).items():
+            if "variants" in spec:
+                filled[section][name]["variants"] = copy.deepcopy(spec["variants"])
     for name, search in preset.get("searches", {}).items():
         filled["searches"][name]["changes"] = copy.deepcopy(search.get("changes", {}))
     return filled
@@ -152,7 +153,9 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 def _resolve(part: dict[str, Any]) -> dict[str, Any]:
     reference = part.get("$ref") or next((p["$ref"] for p in part.get("allOf", []) if "$ref" in p), None)
-    return schema()["$defs"][reference.rsplit("/", 1)[1]] if reference else part
+    if not reference:
+        return part
+    return functools.reduce(lambda found, key: found[key], reference.removeprefix("#/").split("/"), schema())
 
 
 def _find_preset(preset: str, source: str) -> tuple[Path, str]:

@@ -14,7 +14,11 @@ from scalarization.storage import write_table
 
 
 def cost_table(plan: Plan) -> pa.Table:
-    """One row per selected cell or search: its identity, runs, steps, images, FLOPs, estimated hours (of all runs)."""
+    """One row per selected cell or search: its identity, whether conflicts are counted, and what all its runs cost.
+
+    Returns:
+        Runs, steps, images, FLOPs of training and estimated hours.
+    """
     rows = [
         {
             "cell": cell.name,
@@ -23,6 +27,7 @@ def cost_table(plan: Plan) -> pa.Table:
             "architecture": cell.architecture.name,
             "method": cell.method,
             "variant": cell.variant,
+            "conflicts": cell.counts_conflicts,
             "runs": len(cell.members),
             "steps_per_run": cell.steps,
             "steps": len(cell.members) * cell.steps,
@@ -31,7 +36,7 @@ def cost_table(plan: Plan) -> pa.Table:
             "hours": len(cell.members) * plan.seconds(cell) / 3600,
             "done": plan.run_file(cell).is_file(),
         }
-        for cell in plan.cells.values()
+        for cell in (*plan.cells.values(), *plan.counted.values())
     ]
     rows += [
         {
@@ -41,6 +46,7 @@ def cost_table(plan: Plan) -> pa.Table:
             "architecture": search.cell.architecture.name,
             "method": search.method,
             "variant": "search",
+            "conflicts": False,
             "runs": search.population,
             "steps_per_run": search.cell.steps,
             "steps": search.population * search.cell.steps,
@@ -65,10 +71,11 @@ def print_plan(plan: Plan) -> Path:
         shown.add_column(column, justify="right")
     for row in table.to_pylist():
         done = "yes" if row["done"] else ""
-        shown.add_row(row["cell"], str(row["runs"]), f"{row['steps_per_run']:,}", f"{row['hours']:.3g}", done)
+        name = f"{row['cell']}, conflicts" if row["conflicts"] else row["cell"]
+        shown.add_row(name, str(row["runs"]), f"{row['steps_per_run']:,}", f"{row['hours']:.3g}", done)
     console = Console(width=None if Console().is_terminal else 140)
     console.print(shown)
-    jobs = len(plan.jobs()) + len(plan.search_sessions())
+    jobs = len(plan.jobs()) + len(plan.conflict_jobs()) + len(plan.search_sessions())
     startup = jobs * throughput["seconds_per_job"] / 3600
     for benchmark in plan.benchmarks():
         of = table.filter(pa.compute.equal(table["benchmark"], benchmark))

@@ -39,6 +39,11 @@ def training_digest(family: str, method: str) -> str:
     return code_digest("training.loop", f"models.{family}", f"methods.{method}")
 
 
+def counting_digest(family: str) -> str:
+    """Digest of the code that trains a cell with uniform weights and counts gradient conflicts."""
+    return code_digest("training.conflicts", f"models.{family}", "methods.uniform")
+
+
 def drawing_digest(kind: str) -> str:
     """Digest of the code that draws a kind of artifact."""
     package = "tables" if "table" in kind.split("_") else "figures"

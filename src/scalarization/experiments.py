@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,9 @@ from typing import Any
 from scalarization import architectures, benchmarks, methods
 from scalarization.architectures import Architecture
 from scalarization.config import Config, suggestion
-from scalarization.digests import code_digest, training_digest
+from scalarization.digests import code_digest, counting_digest, training_digest
 from scalarization.errors import ConfigError
 from scalarization.methods import _searched
-from scalarization.searches import METHODS as SEARCHED_METHODS
 from scalarization.searches import Search
 
 
@@ -79,6 +78,18 @@ class Cell:
         """Training steps of one run."""
         return self.specification["epochs"] * self.specification["steps_per_epoch"]
 
+    @property
+    def counts_conflicts(self) -> bool:
+        """Whether gradient conflicts are counted while it trains; such cells are a tree of their own."""
+        return "conflicts" in self.specification
+
+    @property
+    def code(self) -> str:
+        """Digest of the code that trains it."""
+        if self.counts_conflicts:
+            return counting_digest(self.architecture.family)
+        return training_digest(self.architecture.family, self.method)
+
     def describe(self) -> dict[str, Any]:
         """The cell's full specification, ready for JSON; a run's identity is this, its weights and its seed."""
         return {
@@ -119,7 +130,7 @@ class Share:
     def fingerprint(self) -> str:
         """Changes whenever the runs of this share would come out differently, or are others."""
         content = [self.cell.describe(), [(m.index, m.seed, m.weights) for m in self.members]]
-        return _digest(content, training_digest(self.cell.architecture.family, self.cell.method))
+        return _digest(content, self.cell.code)
 
 
 @dataclass(frozen=True)
@@ -149,34 +160,32 @@ class Plan:
         self._stop_on_problems()
         self._searches = self._expand_searches()
         self._stop_on_problems()
-        self.experiment_cells: dict[str, list[Cell]] = {}
-        whole: dict[str, Cell] = {}
-        origin: dict[str, str] = {}
-        for experiment in config.preset["experiments"]:
-            for cell in self._expand(experiment):
-                known = whole.get(cell.name)
-                if known and known.describe() != cell.describe():
-                    self._problem(
-                        f"experiments.{experiment}",
-                        f"its cell {cell.name} differs from that of experiment '{origin[cell.name]}' "
-                        f"in {_difference(known.describe(), cell.describe())}; name a variant in one of them",
-                    )
-                    continue
-                origin.setdefault(cell.name, experiment)
-                whole[cell.name] = _merge(known, cell) if known else cell
+        experiments, counts = config.preset["experiments"], config.preset["conflicts"]
+        self.experiment_cells: dict[str, list[Cell]] = {
+            name: self._expand(f"experiments.{name}", spec) for name, spec in experiments.items()
+        }
+        self.conflict_cells: dict[str, list[Cell]] = {
+            name: self._expand_conflicts(f"conflicts.{name}", spec) for name, spec in counts.items()
+        }
+        whole = self._united("experiments", self.experiment_cells)
+        counted = self._united("conflicts", self.conflict_cells)
         self._check_artifacts()
         self._check_costs()
-        self._check_selection(whole.values())
+        self._check_selection([*whole.values(), *counted.values()])
         self._stop_on_problems()
         self.cells: dict[str, Cell] = {
             name: selected for name, cell in whole.items() if (selected := self._select(cell)) is not None
+        }
+        #: The cells of `conflicts`; one may have the name of a cell that is trained without counting.
+        self.counted: dict[str, Cell] = {
+            name: selected for name, cell in counted.items() if (selected := self._select(cell)) is not None
         }
         used = {c.specification["search"]["name"] for c in self.cells.values() if "search" in c.specification}
         #: The selected searches, and those that a selected cell takes its weights from.
         self.searches: dict[str, Search] = {
             name: search for name, search in self._searches.items() if name in used or self._selects(search.cell)
         }
-        if not self.cells:
+        if not self.cells and not self.counted:
             raise ConfigError(f"{config.source}: only = {config.only}: nothing of the preset is left")
 
     def info(self, benchmark: str) -> benchmarks.BenchmarkInfo:
@@ -186,6 +195,10 @@ class Plan:
     def experiment(self, name: str) -> list[Cell]:
         """The selected cells that an experiment consists of, the SD baselines among them."""
         return [self.cells[c.name] for c in self.experiment_cells[name] if c.name in self.cells]
+
+    def conflicts(self, name: str) -> list[Cell]:
+        """The selected cells of a key of `conflicts`."""
+        return [self.counted[c.name] for c in self.conflict_cells[name] if c.name in self.counted]
 
     def artifact_kind(self, artifact: str) -> str:
         """Module in ``analysis`` and ``figures`` that makes an artifact."""
@@ -200,19 +213,28 @@ class Plan:
         ]
 
     def artifact_experiments(self, artifact: str) -> list[str]:
-        """The experiments that an artifact queries; none if it is about costs."""
+        """The experiments that an artifact queries; none if it is about costs or conflicts."""
         spec = self.config.preset["artifacts"][artifact]
         return spec.get("experiments") or ([spec["experiment"]] if "experiment" in spec else [])
+
+    def artifact_conflicts(self, artifact: str) -> list[str]:
+        """The keys of `conflicts` that an artifact queries."""
+        return self.config.preset["artifacts"][artifact].get("conflicts", [])
 
     def artifact_cells(self, artifact: str) -> list[Cell]:
         """The selected cells that an artifact queries."""
         cells = [c for e in self.artifact_experiments(artifact) for c in self.experiment(e)]
+        cells += [c for n in self.artifact_conflicts(artifact) for c in self.conflicts(n)]
         return list({c.name: c for c in cells}.values())
 
     def artifact_searches(self, artifact: str) -> list[Search]:
         """The selected searches that an artifact queries."""
+        return [s for s in self.artifact_searches_planned(artifact) if s.name in self.searches]
+
+    def artifact_searches_planned(self, artifact: str) -> list[Search]:
+        """The searches that an artifact queries in the whole preset, in the order in which it lists them."""
         keys = self.config.preset["artifacts"][artifact].get("searches", [])
-        return [s for s in self.searches.values() if s.key in keys]
+        return [s for key in keys for s in self._searches.values() if s.key == key]
 
     def artifact_inputs(self, artifact: str) -> list[Path]:
         """The files that an artifact is summarised from."""
@@ -231,6 +253,7 @@ class Plan:
         """Changes whenever an artifact's query, or what it queries, is another."""
         spec = self.config.preset["artifacts"][artifact]
         whole = [c.name for e in self.artifact_experiments(artifact) for c in self.experiment_cells[e]]
+        whole += [c.name for n in self.artifact_conflicts(artifact) for c in self.conflict_cells[n]]
         reported = [f.read_text() for f in sorted((Path(__file__).parent / "analysis" / "reported").glob("*.csv"))]
         content = [spec, whole, [(c.name, len(c.members)) for c in self.artifact_cells(artifact)], reported]
         content.append([s.describe() for s in self.artifact_searches(artifact)])
@@ -291,6 +314,13 @@ class Plan:
         """Estimated training time of all members of a search, in seconds of the preset's hardware."""
         return search.population * self.seconds(search.cell)
 
+    def full_steps(self, search: Search) -> int:
+        """Steps of one training on the whole training set: what the cost of a search is counted in."""
+        cell = search.cell
+        benchmark = self.config.preset["benchmarks"][cell.benchmark]
+        images = self._infos[cell.benchmark].domains[benchmark["reference"]]
+        return cell.specification["epochs"] * math.ceil(images / cell.specification["recipe"]["batch_size"])
+
     def search_of(self, cell: Cell) -> Search | None:
         """The search that a cell takes its weights from; None for a cell whose weights are known beforehand."""
         found = cell.specification.get("search")
@@ -303,10 +333,12 @@ class Plan:
 
     def benchmarks(self) -> list[str]:
         """Benchmarks with a selected cell."""
-        return list(dict.fromkeys(c.benchmark for c in self.cells.values()))
+        return list(dict.fromkeys(c.benchmark for c in (*self.cells.values(), *self.counted.values())))
 
     def run_file(self, cell: Cell) -> Path:
-        """Where a cell's runs are."""
+        """Where a cell's runs, or what was counted in them, are."""
+        if cell.counts_conflicts:
+            return self.config.results / "conflicts" / f"{cell.name}.parquet"
         return self.config.results / "runs" / f"{cell.name}.parquet"
 
     def share_file(self, share: Share) -> Path:
@@ -342,7 +374,6 @@ class Plan:
         Which job trains a cell has no influence on its result, and members that are finished are never trained
         again, so it does no harm when a change of the preset moves a cell to another job.
         """
-        limit = self.config.preset["jobs"]["minutes"] * 60
         # Cells of one experiment are wanted together; a job over several would train what one figure has no use for.
         together: dict[tuple[str, ...], list[Share]] = {}
         names = {e: {c.name for c in cells} for e, cells in self.experiment_cells.items()}
@@ -352,6 +383,20 @@ class Plan:
             search = self.search_of(cell)
             session = search.session if search else ""
             together.setdefault((cell.benchmark, session, *users), []).extend(self.shares(cell))
+        return self._pack(together)
+
+    def conflict_jobs(self) -> list[Job]:
+        """All jobs that count conflicts, packed like :meth:`jobs`; cells are not split."""
+        together: dict[tuple[str, ...], list[Share]] = {}
+        names = {n: {c.name for c in cells} for n, cells in self.conflict_cells.items()}
+        for cell in self.counted.values():
+            users = (n for n, wanted in names.items() if cell.name in wanted)
+            together.setdefault((cell.benchmark, *users), []).append(Share(cell))
+        return self._pack(together)
+
+    def _pack(self, together: dict[tuple[str, ...], list[Share]]) -> list[Job]:
+        """Jobs of shares that are wanted together; the keys begin with the benchmark."""
+        limit = self.config.preset["jobs"]["minutes"] * 60
         jobs: list[Job] = []
         for (benchmark, *_), shares in together.items():
             costs = [len(s.members) * self.seconds(s.cell) for s in shares]
@@ -384,6 +429,16 @@ class Plan:
         if name not in self.cells:
             raise ConfigError(f"{self.config.preset_file}: no cell {name}; {suggestion(name, self.cells)}")
         return self.cells[name]
+
+    def counted_cell(self, name: str) -> Cell:
+        """The selected cell of a name among those of `conflicts`.
+
+        Raises:
+            ConfigError: The preset, or the selected part of it, counts no conflicts in such a cell.
+        """
+        if name not in self.counted:
+            raise ConfigError(f"{self.config.preset_file}: conflicts: no cell {name}; {suggestion(name, self.counted)}")
+        return self.counted[name]
 
     def search(self, name: str) -> Search:
         """The selected search of a name.
@@ -421,6 +476,8 @@ class Plan:
     def seconds(self, cell: Cell) -> float:
         """Estimated training time of one run of a cell, in seconds of the preset's hardware."""
         throughput = self.config.preset["throughput"]
+        if cell.counts_conflicts:
+            return self._seconds_counting(cell)
         # Of a step that costs 3, forward once and backward twice that, T backward passes repeat the second part.
         # So they are under MTL, and under MDL where BatchNorm forbids to take the batch apart.
         together = cell.specification["setting"] == "mtl" or cell.architecture.family == "resnet"
@@ -431,6 +488,17 @@ class Plan:
             return factor * self.images(cell) / measured
         once = cell.steps * throughput["seconds_per_step"] + self.flops(cell) / throughput["flops_per_second"]
         return factor * once
+
+    def _seconds_counting(self, cell: Cell) -> float:
+        """As :meth:`seconds`: T backward passes more at every counted step, or the batch once more in T parts."""
+        uncounted = {k: v for k, v in cell.specification.items() if k != "conflicts"}
+        plain = self.seconds(replace(cell, specification=uncounted))
+        tasks, every = len(cell.tasks), cell.specification["conflicts"]["every"]
+        # ViTs have no BatchNorm, so that the batch of domains is split (training.conflicts).
+        if cell.specification["setting"] == "mtl" or cell.architecture.family != "vit":
+            return plain * (1 + 2 * tasks / 3 / every)
+        overhead = cell.steps * self.config.preset["throughput"]["seconds_per_step"]
+        return plain * (1 + 1 / every) + overhead * (tasks - 1) / every
 
     def _problem(self, key: str, message: str) -> None:
         self._problems.append(f"{self.config.preset_file}: {key}: {message}")
@@ -456,19 +524,50 @@ class Plan:
                 self._problem(f"{key}.reference", f"'{spec['reference']}' is not among its domains")
         return infos
 
-    def _expand(self, experiment: str) -> Iterator[Cell]:
-        spec = self.config.preset["experiments"][experiment]
-        key = f"experiments.{experiment}"
+    def _united(self, section: str, found: dict[str, list[Cell]]) -> dict[str, Cell]:
+        """Cells by name, put together where several keys of a section ask for members of one."""
+        whole: dict[str, Cell] = {}
+        origin: dict[str, str] = {}
+        for name, cells in found.items():
+            for cell in cells:
+                known = whole.get(cell.name)
+                if known and known.describe() != cell.describe():
+                    self._problem(
+                        f"{section}.{name}",
+                        f"its cell {cell.name} differs from that of {section}.{origin[cell.name]} "
+                        f"in {_difference(known.describe(), cell.describe())}; name a variant in one of them",
+                    )
+                    continue
+                origin.setdefault(cell.name, name)
+                whole[cell.name] = _merge(known, cell) if known else cell
+        return whole
+
+    def _expand_conflicts(self, key: str, spec: dict[str, Any]) -> list[Cell]:
+        """Cells of uniform weights in which conflicts are counted, evaluated after every epoch."""
+        cells = []
+        for cell in self._expand(key, {**spec, "methods": {"uniform": {}}}):
+            if len(cell.tasks) < 2:
+                self._problem(f"{key}.task_sets.{cell.task_set}", "one task has nothing to conflict with; add another")
+            if cell.specification["recipe"]["compile"] is True:
+                self._problem(key, "compile = true: a compiled network gives no gradients by task; leave it out")
+            if spec["every"] > cell.specification["steps_per_epoch"]:
+                per_epoch = cell.specification["steps_per_epoch"]
+                self._problem(f"{key}.every", f"{spec['every']} is more than the {per_epoch} steps of an epoch")
+            recipe = {**cell.specification["recipe"], "eval_every": 1, "compile": False}
+            changed = {**cell.specification, "recipe": recipe, "conflicts": {"every": spec["every"]}}
+            cells.append(replace(cell, specification=changed))
+        return cells
+
+    def _expand(self, key: str, spec: dict[str, Any]) -> list[Cell]:
         found: dict[str, Cell] = {}
-        self.experiment_cells[experiment] = []
         if spec["benchmark"] not in self.config.preset["benchmarks"]:
             known = self.config.preset["benchmarks"]
             self._problem(f"{key}.benchmark", f"'{spec['benchmark']}' is not configured; {suggestion('', known)}")
-            return
+            return []
         benchmark, info = self.config.preset["benchmarks"][spec["benchmark"]], self._infos[spec["benchmark"]]
         task_sets = self._named_tasks(spec["task_sets"], benchmark, info, f"{key}.task_sets")
         if not task_sets:
-            return
+            return []
         for method, options in spec["methods"].items():
             try:
                 method_options = methods.with_defaults(method, options)
@@ -507,13 +606,12 @@ class Plan:
                             specification,
                             members,
                         )
-                        if method in SEARCHED_METHODS:
+                        if method in _searched.METHODS:
                             changed = {k: v for k, v in changes.items() if k in method_options}
                             found_search = self._search_options(method, {**method_options, **changed}, cell, key)
                             specification["search"] = found_search
                         found[cell.name] = cell
-        self.experiment_cells[experiment] = list(found.values())
-        yield from found.values()
+        return list(found.values())
 
     def _expand_searches(self) -> dict[str, Search]:
         found: dict[str, Search] = {}
@@ -648,10 +746,11 @@ class Plan:
     def _check_artifacts(self) -> None:
         for artifact, spec in self.config.preset["artifacts"].items():
             key = f"artifacts.{artifact}"
-            sources = sum(k in spec for k in ("experiment", "experiments", "costs"))
+            sources = sum(k in spec for k in ("experiment", "experiments", "costs", "conflicts"))
             if sources > 1 or not (sources or "searches" in spec):
                 self._problem(
-                    key, "give exactly one of experiment, experiments, costs; or searches, alone or with them"
+                    key,
+                    "give exactly one of experiment, experiments, costs, conflicts; or searches, alone or with them",
                 )
             for search in spec.get("searches", []):
                 known = self.config.preset["searches"]
@@ -661,6 +760,10 @@ class Plan:
             for experiment in self.artifact_experiments(artifact):
                 if experiment not in known:
                     self._problem(f"{key}.experiment", f"'{experiment}' is unknown; {suggestion(experiment, known)}")
+            counts = self.config.preset["conflicts"]
+            for name in self.artifact_conflicts(artifact):
+                if name not in counts:
+                    self._problem(f"{key}.conflicts", f"'{name}' is unknown; {suggestion(name, counts)}")
             costs = self.config.preset["costs"]
             if spec.get("costs", next(iter(costs), None)) not in [*costs, None]:
                 self._problem(f"{key}.costs", f"'{spec['costs']}' is unknown; {suggestion(spec['costs'], costs)}")

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scalarization.methods._searched import METHODS
+
 if TYPE_CHECKING:
     from scalarization.experiments import Cell
-
-#: Methods whose weights come from a search, and whether members copy each other.
-METHODS = {"pbt": True, "pb2": True, "search_grid": False, "search_random": False}
 
 
 @dataclass(frozen=True)

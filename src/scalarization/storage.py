@@ -37,6 +37,28 @@ RUN_SCHEMA = pa.schema(
         ("value", pa.float64()),
     ]
 )
+#: Long table of gradient conflicts: one row per run, epoch and pair of tasks (or domains). ``steps``: counted steps in
+#: which both gradients were there; in ``conflicts`` of them their cosine was negative. ``zero``: counted steps in which
+#: one was zero (its domain absent from the batch) or not finite. ``mean_cosine`` is over ``steps``, ``norm_i`` and
+#: ``norm_j`` are mean norms over the steps in which the gradient was there; null if there are none. Beside them, of the
+#: epoch: ``train_loss``, mean over its batches; ``validation``, average over tasks of ``metric`` on the validation
+#: split (``accuracy`` in percent).
+CONFLICT_SCHEMA = pa.schema(
+    [
+        *(field for field in RUN_SCHEMA if field.name not in ("weights", "split", "task", "metric", "value")),
+        ("task_i", pa.string()),
+        ("task_j", pa.string()),
+        ("conflicts", pa.int32()),
+        ("steps", pa.int32()),
+        ("zero", pa.int32()),
+        ("mean_cosine", pa.float64()),
+        ("norm_i", pa.float64()),
+        ("norm_j", pa.float64()),
+        ("train_loss", pa.float64()),
+        ("metric", pa.string()),
+        ("validation", pa.float64()),
+    ]
+)
 METADATA_KEY = b"scalarization"
 #: End of the temporary names of :func:`replacing`.
 PART = ".part"
@@ -114,14 +136,27 @@ def read_run_file(path: Path) -> pa.Table:
     Raises:
         DataError: It is missing, damaged, or has another schema.
     """
+    return _read(path, RUN_SCHEMA, "run file")
+
+
+def read_conflict_file(path: Path) -> pa.Table:
+    """Read a file of :data:`CONFLICT_SCHEMA`.
+
+    Raises:
+        DataError: It is missing, damaged, or has another schema.
+    """
+    return _read(path, CONFLICT_SCHEMA, "file of conflicts")
+
+
+def _read(path: Path, schema: pa.Schema, kind: str) -> pa.Table:
     try:
         table = pq.read_table(path)
     except FileNotFoundError:
-        raise DataError(f"{path}: no such run file; build it with: snakemake --cores all {path}") from None
+        raise DataError(f"{path}: no such {kind}; build it with: snakemake --cores all {path}") from None
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path}: not a readable Parquet file ({error}); delete it and run snakemake again") from None
-    if not table.schema.equals(RUN_SCHEMA, check_metadata=False):
-        raise DataError(f"{path}: its columns are not those of a run file; delete it and run snakemake again")
+    if not table.schema.equals(schema, check_metadata=False):
+        raise DataError(f"{path}: its columns are not those of a {kind}; delete it and run snakemake again")
     return table
 
 

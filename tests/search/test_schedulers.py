@@ -147,18 +147,17 @@ def test_pb2_copies_first_and_explores_then(three, play):
 
 
 def test_pb2_learns_from_the_weights_that_were_trained(three, play):
-    """What the Gaussian process is given of a member that explored must be its renormalised weights, twice.
+    """What the Gaussian process is given of a member that copied must be the weights it was trained with, twice.
 
-    Ray notes the ones before renormalisation; then nothing is ever learnt from members that explored.
+    Ray notes what was explored before renormalisation, and nothing of a copy that did not explore; then nothing is
+    learnt from either.
     """
     # After the last interval nothing is decided, so nothing is noted.
-    explored = [
-        r for (i, _), r in play(three(**BANDIT), score).items() if r.parent and r.parent[1] != r.weights and i < 4
-    ]
-    assert explored
-    for found in explored:
+    copied = [r for (i, _), r in play(three(**BANDIT), score).items() if r.parent and i < 4]
+    assert copied
+    for found in copied:
         # Where it was copied from, at the time of the copy, and what it reached: the difference is learnt.
-        assert found.noted == [len(found.lineage) - 1, len(found.lineage)]
+        assert {len(found.lineage) - 1, len(found.lineage)} <= set(found.noted)
 
 
 def test_pb2_improves_on_its_first_members(three, play):

@@ -158,8 +158,9 @@ def test_methods_in_groups_with_both_deviations_and_the_best_in_bold(draw, summa
 
 def test_bold_is_the_best_as_printed_with_ties_without_the_baseline():
     rows = pd.DataFrame({"method": ["single", "a", "b", "c", "d"], "mean": [99.0, 90.004, 90.0, 89.994, np.nan]})
-    assert _methods.best(rows.assign(metric="accuracy")) == {"a", "b"}
-    assert _methods.best(rows.assign(metric="l1")) == {"c"}
+    rows["label"] = ["SD", "A", "B", "C", "D"]
+    assert _methods.best(rows.assign(metric="accuracy")) == {"A", "B"}
+    assert _methods.best(rows.assign(metric="l1")) == {"C"}
     assert _methods.best(rows.assign(metric="accuracy").iloc[:1]) == set()
 
 

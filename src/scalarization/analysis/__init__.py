@@ -44,6 +44,7 @@ def facts(plan: Plan, artifact: str) -> dict[str, Any]:
     experiments = plan.artifact_experiments(artifact)
     costs = preset["artifacts"][artifact].get("costs")
     asked = [preset["costs"][costs]] if costs else [preset["experiments"][e] for e in experiments]
+    asked += [preset["conflicts"][name] for name in plan.artifact_conflicts(artifact)]
     planned = set(range(max((a.get("seeds", 0) for a in asked), default=0)))
     found: dict[str, Any] = {
         "artifact": artifact,
@@ -53,11 +54,12 @@ def facts(plan: Plan, artifact: str) -> dict[str, Any]:
         "seeds_planned": sorted(planned),
     }
     if len(experiments) != 1:
-        found["benchmarks"] = list(dict.fromkeys(a["benchmark"] for a in asked))
+        searched = [s.cell.benchmark for s in plan.artifact_searches_planned(artifact)]
+        found["benchmarks"] = list(dict.fromkeys([*(a["benchmark"] for a in asked), *searched]))
     if costs:
         file = plan.costs_file(costs)
         return found | {"environment": storage.read_metadata(file).get("environment") if file.is_file() else None}
-    if len(experiments) > 1:
+    if len(experiments) != 1:
         return found
     benchmark = asked[0]["benchmark"]
     return found | {

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scalarization.analysis import _names, _reported, _runs, _statistics
+from scalarization.analysis import _names, _reported, _runs, _searches, _statistics
 from scalarization.errors import ConfigError
 from scalarization.experiments import Cell, Plan
 
@@ -28,6 +28,8 @@ TYPES = {
     "difference": "float64",
     "inside": "boolean",
 }
+#: What a variant can change of training itself; searched weights can come from elsewhere with all this equal.
+SETTING = ("model", "recipe", "epochs", "steps_per_epoch")
 #: Shown beside the metric of quality where there is one.
 BALANCED = "balanced_accuracy"
 
@@ -38,12 +40,13 @@ class Place:
 
     Attributes:
         tasks: Members of the task set, in the order of the weights.
-        joint: Method -> its cell.
+        joint: Method, and what tells its line from others of the method (last weights only, searched elsewhere) -> its
+            cell.
         single: Task -> its SD baseline; empty unless every task has one.
     """
 
     tasks: tuple[str, ...]
-    joint: dict[str, Cell] = field(default_factory=dict)
+    joint: dict[tuple[str, str], Cell] = field(default_factory=dict)
     single: dict[str, Cell] = field(default_factory=dict)
 
     def key(self, plan: Plan) -> dict[str, Any]:
@@ -55,21 +58,31 @@ class Place:
 def places(plan: Plan, artifact: str) -> list[Place]:
     """Every capacity of every task set and variant in an artifact's experiments, those that ``only:`` left out too.
 
-    Where two experiments ask for the same cell, the first one says which of its runs count.
+    Where two experiments ask for the same cell, the first one says which of its runs count. A variant that changes
+    nothing but where searched weights come from is a line of the place that trains in the same way.
 
     Raises:
         ConfigError: The experiments have no joint training, or ``only:`` left nothing of it.
     """
     experiments = plan.artifact_experiments(artifact)
     cells = [cell for experiment in experiments for cell in plan.experiment_cells[experiment]]
+    unique: dict[str, Cell] = {}
+    for cell in cells:
+        unique.setdefault(cell.name, cell)
     found: dict[tuple, Place] = {}
     single: dict[tuple, Cell] = {}
-    for cell in cells:
+    # Searched ones last: by then it is known which other variants there are.
+    for cell in sorted(unique.values(), key=_searches.is_searched):
         if cell.method == "single":
-            single.setdefault((cell.benchmark, cell.task_set, cell.architecture, cell.variant), cell)
-        else:
-            key = (cell.benchmark, cell.task_set, cell.tasks, cell.architecture, cell.variant)
-            found.setdefault(key, Place(cell.tasks)).joint.setdefault(cell.method, cell)
+            single[cell.benchmark, cell.task_set, cell.architecture, cell.variant] = cell
+            continue
+        key = (cell.benchmark, cell.task_set, cell.tasks, cell.architecture)
+        variant = _variant(cell, [place for (*k, _), place in found.items() if tuple(k) == key])
+        place = found.setdefault((*key, variant), Place(cell.tasks))
+        detail = _searches.detail(cell)
+        if (cell.method, detail) in place.joint:
+            detail = ", ".join(filter(None, [detail, cell.variant]))
+        place.joint[cell.method, detail] = cell
     for (benchmark, _, tasks, architecture, variant), place in found.items():
         alone = {task: single.get((benchmark, task, architecture, variant)) for task in tasks}
         place.single = alone if all(alone.values()) else {}
@@ -81,6 +94,16 @@ def places(plan: Plan, artifact: str) -> list[Place]:
     if not any(place.key(plan)["present"] for place in found.values()):
         raise ConfigError(f"{plan.config.source}: only = {plan.config.only}: nothing of artifact '{artifact}' is left")
     return list(found.values())
+
+
+def _variant(cell: Cell, places: list[Place]) -> str:
+    """The variant under which a cell is listed, given the places of its task set and capacity."""
+    if _searches.is_searched(cell):
+        for place in places:
+            first = next(iter(place.joint.values()))
+            if all(cell.specification[k] == first.specification[k] for k in SETTING):
+                return first.variant
+    return cell.variant
 
 
 def rows(plan: Plan, place: Place) -> Iterator[dict[str, Any]]:
@@ -96,7 +119,7 @@ def rows(plan: Plan, place: Place) -> Iterator[dict[str, Any]]:
         yield {**key, "task": _names.AVERAGE, **_statistics.spread([])}
         return
     reported = _reported_here(plan, place, key)
-    for method, member, weights, metrics in _reached(plan, place):
+    for method, detail, member, weights, metrics in _reached(plan, place):
         for metric, values in metrics.items():
             deviations = [_statistics.spread(column)["std"] for column in values.T]
             columns = {_names.AVERAGE: values.mean(axis=1)} | dict(zip(place.tasks, values.T, strict=True))
@@ -104,10 +127,10 @@ def rows(plan: Plan, place: Place) -> Iterator[dict[str, Any]]:
             like |= dict(zip(place.tasks, deviations, strict=True))
             for task in (_names.AVERAGE, *sorted(place.tasks)):
                 spread = _statistics.spread(columns[task])
-                theirs = reported.get((method, task)) if metric == "accuracy" else None
+                theirs = reported.get((method, task)) if metric == "accuracy" and not detail else None
                 yield {
                     **key,
-                    **_names.describe(method),
+                    **_names.describe(method, detail),
                     "member": member,
                     "weights": weights,
                     "task": task,
@@ -134,13 +157,14 @@ def _reported_here(plan: Plan, place: Place, key: dict[str, Any]) -> dict[tuple[
     return _reported.accuracies()[benchmark, architecture] if same and plan.info(benchmark).reported else {}
 
 
-def _reached(plan: Plan, place: Place) -> Iterator[tuple[str, int, list[float], dict[str, np.ndarray]]]:
-    """Method, number and weights of the setting that stands for it, and metric -> test values [seeds, tasks]."""
+def _reached(plan: Plan, place: Place) -> Iterator[tuple[str, str, int, list[float], dict[str, np.ndarray]]]:
+    """Method, what tells its line apart, number and weights of its setting, metric -> test values [seeds, tasks]."""
     if place.single:
         alone = {task: _runs.Results(plan, cell) for task, cell in place.single.items()}
         metrics = set.intersection(*(results.metrics for results in alone.values()))
         yield (
             "single",
+            "",
             0,
             [],
             {
@@ -148,20 +172,21 @@ def _reached(plan: Plan, place: Place) -> Iterator[tuple[str, int, list[float], 
                 for metric in _shown(metrics)
             },
         )
-    found = {m: _runs.Results(plan, place.joint[m]) for m in sorted(place.joint, key=_names.order)}
-    for method, results in found.items():
+    lines = sorted(place.joint, key=lambda line: _names.order(line[0]))
+    found = {line: _runs.Results(plan, place.joint[line]) for line in lines}
+    for (method, detail), results in found.items():
         if not results.seeds:
             continue
         # p* is the best of all constant weights, as in figure 2; any other method has one setting.
-        pool = _runs.CONSTANT_METHODS if method == "grid" else (method,)
-        pooled = [found[m] for m in pool if m in found and found[m].seeds == results.seeds]
+        pool = [(m, "") for m in _runs.CONSTANT_METHODS] if method == "grid" else [(method, detail)]
+        pooled = [found[line] for line in pool if line in found and found[line].seeds == results.seeds]
         candidates = [(r, member, weights) for r in pooled for member, weights in r.settings]
         metrics = _shown(results.metrics)
         sign = _runs.SIGN[metrics[0]]
         scores = [sign * _values(r, "validation", metrics[0], m, place.tasks).mean(axis=1) for r, m, _ in candidates]
         chosen, member, weights = candidates[_statistics.best(np.stack(scores))]
         values = {metric: _values(chosen, "test", metric, member, place.tasks) for metric in metrics}
-        yield method, member, list(weights), values
+        yield method, detail, member, list(weights), values
 
 
 def _shown(metrics: set[str]) -> list[str]:

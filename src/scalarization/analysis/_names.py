@@ -37,10 +37,10 @@ LABELS = {method: label for group in GROUPS.values() for method, label in group.
 METHOD_TYPES = {"group": "string", "method": "string", "label": "string"}
 
 
-def describe(method: str) -> dict[str, str]:
-    """Values of the columns :data:`METHOD_TYPES`."""
+def describe(method: str, detail: str = "") -> dict[str, str]:
+    """Values of the columns :data:`METHOD_TYPES`; ``detail`` tells apart lines of one method."""
     group = next((g for g, methods in GROUPS.items() if method in methods), OTHERS)
-    return {"group": group, "method": method, "label": LABELS.get(method, method)}
+    return {"group": group, "method": method, "label": ", ".join([LABELS.get(method, method), *filter(None, [detail])])}
 
 
 def order(method: str) -> tuple[int, str]:

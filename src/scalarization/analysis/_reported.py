@@ -47,6 +47,24 @@ def costs() -> dict[str, dict[str, str]]:
     return {method(row.pop("method")): row for row in _read("costs")}
 
 
+@functools.cache
+def population() -> dict[tuple[str, int], dict[tuple[int | str, int | None, float | None], float]]:
+    """R table 1a, percent: (benchmark, number of tasks) -> (N, E, Q) -> mean.
+
+    E is None for the average over all E; instead of N stands ``uniform`` or ``rlw``, with E and Q None.
+    """
+    found: dict[tuple[str, int], dict[tuple[int | str, int | None, float | None], float]] = {}
+    for row in _read("population"):
+        size, epochs = row["population"], row["n_epochs_ready"]
+        setting = (
+            int(size) if size.isdigit() else size,
+            int(epochs) if epochs.isdigit() else None,
+            float(row["quantile"]) if row["quantile"] else None,
+        )
+        found.setdefault((row["benchmark"], int(row["tasks"])), {})[setting] = float(row["accuracy_mean"])
+    return found
+
+
 def tasks(benchmark: str, architecture: str) -> frozenset[str]:
     """The tasks of the reported tables: numbers are comparable only if the same tasks were trained together."""
     return frozenset(task for _, task in accuracies().get((benchmark, architecture), {})) - {"average"}

@@ -12,7 +12,9 @@ from scalarization.experiments import Plan
 
 
 def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
-    """As ``table_methods``, of several experiments, the rows of ``average`` only.
+    """As ``table_methods``, of several experiments, the rows of ``average`` only, and of each method one.
+
+    Of searched weights that is what the paper's tables have: the whole policy of a search on the very architecture.
 
     Returns:
         The columns of ``table_methods``. Of a benchmark of the paper, rows without an ``architecture`` hold what the
@@ -28,6 +30,7 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
 def _rows(plan: Plan, artifact: str) -> Iterator[dict[str, Any]]:
     found = _methods.places(plan, artifact)
     for place in found:
+        place.joint = {line: cell for line, cell in place.joint.items() if not line[1]} or place.joint
         yield from (row for row in _methods.rows(plan, place) if row["task"] == _names.AVERAGE)
     cells = [cell for place in found for cell in place.joint.values()]
     for benchmark in dict.fromkeys(cell.benchmark for cell in cells):

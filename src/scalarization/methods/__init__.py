@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from scalarization.config import suggestion
 from scalarization.errors import ConfigError
-from scalarization.searches import METHODS as SEARCHED
+from scalarization.methods import _searched
 
 if TYPE_CHECKING:
     from scalarization.methods._base import Method
@@ -56,7 +56,7 @@ def weight_settings(name: str, options: dict, tasks: list[str], sizes: dict[str,
     module = load(name)
     if hasattr(module, "weight_settings"):
         return module.weight_settings(options, tasks, sizes)
-    if name in SEARCHED:
+    if name in _searched.METHODS:
         return [[]]
     return [[1 / len(tasks)] * len(tasks)]
 

@@ -4,3 +4,5 @@
 #: null; ``policy``: train with the ``whole`` policy, or with its ``last`` weights from the beginning.
 OPTIONS = {"search": None, "search_on": None, "policy": "whole"}
 POLICIES = ("whole", "last")
+#: Methods, and whether members of the search copy each other.
+METHODS = {"pbt": True, "pb2": True, "search_grid": False, "search_random": False}

@@ -16,9 +16,10 @@ from scalarization.architectures import Architecture
 from scalarization.config import suggestion
 from scalarization.errors import UserError
 from scalarization.experiments import Cell, Plan
+from scalarization.methods._searched import METHODS
 from scalarization.policies import Policy, read_history, read_policy
 from scalarization.search.session import Row, make_searches
-from scalarization.searches import METHODS, Search
+from scalarization.searches import Search
 from scalarization.storage import read_metadata, read_run_file
 from scalarization.training.interval import QUALITY
 

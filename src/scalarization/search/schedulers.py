@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from ray.train._internal.session import _TrainingResult
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, PopulationBasedTraining
@@ -88,6 +89,13 @@ class _PB2(_Population, PB2):
             # renormalised ones, would seem to belong to another setting and never be learnt from.
             self.data.loc[self.data.index[-1], keys(self.search)] = weights
             self.current[-1] = weights
+        else:
+            # A copy that does not explore is not noted at all, and nothing would be learnt from it, or from its
+            # copies, until it has kept its weights for two intervals.
+            last = self.data[self.data["Trial"] == str(trial_to_clone)].iloc[-1]
+            noted = {"Trial": str(trial), "Time": last["Time"], "Reward": last["Reward"]}
+            row = pd.DataFrame([noted | dict(zip(keys(self.search), weights, strict=True))], columns=self.data.columns)
+            self.data = pd.concat([self.data, row], ignore_index=True)
         return {**config, "member": trial.config["member"]}, operations
 
 

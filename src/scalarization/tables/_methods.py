@@ -68,10 +68,10 @@ def reported(row: pd.Series | None) -> Cell:
 
 
 def best(rows: pd.DataFrame) -> set[str]:
-    """Methods whose mean is the best as printed, the baseline left out.
+    """Labels of the lines whose mean is the best as printed, the baseline left out.
 
     Args:
-        rows: One column of a block: one row per method.
+        rows: One column of a block: one row per line.
     """
     found = rows[(rows["method"] != BASELINE) & rows["mean"].notna()]
     if found.empty:
@@ -79,12 +79,12 @@ def best(rows: pd.DataFrame) -> set[str]:
     places = decimals(found["metric"].iloc[0])
     printed = np.array([float(f"{mean:.{places}f}") for mean in found["mean"]])
     top = printed.min() if found["metric"].iloc[0] == "l1" else printed.max()
-    return set(found["method"][printed == top])
+    return set(found["label"][printed == top])
 
 
-def pick(rows: pd.DataFrame, method: str) -> pd.Series | None:
-    """The row of a method in one column of a block."""
-    found = rows[rows["method"] == method]
+def pick(rows: pd.DataFrame, label: str) -> pd.Series | None:
+    """The row of a line in one column of a block."""
+    found = rows[rows["label"] == label]
     return None if found.empty else found.iloc[0]
 
 

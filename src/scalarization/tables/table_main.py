@@ -43,16 +43,16 @@ def _block(name: str, rows: pd.DataFrame, poster: pd.DataFrame) -> Block:
     places = list(rows.groupby("architecture", sort=False))
     best = [_methods.best(found) for _, found in places]
     ran = rows[rows["method"].notna()]
-    beside = poster[poster["method"].isin(ran["method"])]
+    beside = poster[poster["label"].isin(ran["label"])]
 
     def lines(method: str, label: str) -> Iterator[Row]:
         cells, theirs = [], []
         for (_, found), winners in zip(places, best, strict=True):
-            row = _methods.pick(found, method) if found["present"].all() else None
-            cells.append(_methods.value(row, method in winners) if found["present"].all() else Cell(_style.NOT_RUN))
+            row = _methods.pick(found, label) if found["present"].all() else None
+            cells.append(_methods.value(row, label in winners) if found["present"].all() else Cell(_style.NOT_RUN))
             theirs.append(_methods.reported(row))
         if len(beside):
-            cells.append(_methods.reported(_methods.pick(beside, method)))
+            cells.append(_methods.reported(_methods.pick(beside, label)))
         yield Row(label, tuple(cells))
         if any(cell.text for cell in theirs):
             yield Row("reported", tuple(theirs), minor=True)

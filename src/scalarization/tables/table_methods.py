@@ -54,9 +54,9 @@ def _block(rows: pd.DataFrame, names: list[str]) -> Block:
     bold = [_methods.best(found) for _, found, _ in columns]
 
     def lines(method: str, label: str) -> Iterator[Row]:
-        picked = [_methods.pick(found, method) for _, found, _ in columns]
+        picked = [_methods.pick(found, label) for _, found, _ in columns]
         cells = [
-            write(row, method in winners) if write else _methods.interval(row)
+            write(row, label in winners) if write else _methods.interval(row)
             for (_, _, write), row, winners in zip(columns, picked, bold, strict=True)
         ]
         yield Row(label, tuple(cells))

@@ -126,7 +126,27 @@ class TaskGradients:
                     parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
         self._add_backbone(features, cotangents, jacobian[:, :heads_at])
 
-    def _add_backbone(self, features: Tensor, cotangents: list[Tensor], jacobian: Tensor) -> None:
+    def add_from(self, features: Tensor, losses: Tensor, jacobian: Tensor) -> None:
+        """Add gradients by task where the forward pass is there already; its graph is kept, no ``.grad`` is touched.
+
+        Args:
+            features: What the heads saw, with its graph.
+            losses: [T], made from ``features`` by the heads.
+            jacobian: [T, P], row t gets the gradient of L_t on the shared parameters.
+        """
+        heads = self.heads if self.heads_shared else []
+        heads_at = jacobian.shape[1] - sum(p.numel() for p in heads)
+        cotangents = []
+        for task, loss in enumerate(losses):
+            at_features, *at_heads = torch.autograd.grad(loss, [features, *heads], retain_graph=True)
+            cotangents.append(at_features)
+            if heads:
+                jacobian[task, heads_at:] += torch.cat([g.reshape(-1) for g in at_heads])
+        self._add_backbone(features, cotangents, jacobian[:, :heads_at], keep_graph=True)
+
+    def _add_backbone(
+        self, features: Tensor, cotangents: list[Tensor], jacobian: Tensor, keep_graph: bool = False
+    ) -> None:
         if features.device.type == "cuda":
             step = self.chunk or len(cotangents)
             for first in range(0, len(cotangents), step):
@@ -136,6 +156,6 @@ class TaskGradients:
             return
         row = torch.empty_like(jacobian[0])
         for task, cotangent in enumerate(cotangents):
-            last = task == len(cotangents) - 1
-            flatten(torch.autograd.grad(features, self.backbone, cotangent, retain_graph=not last), row)
+            needed = keep_graph or task < len(cotangents) - 1
+            flatten(torch.autograd.grad(features, self.backbone, cotangent, retain_graph=needed), row)
             jacobian[task] += row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Sequence
@@ -13,11 +14,10 @@ import pyarrow as pa
 
 from scalarization.config import Config, suggestion
 from scalarization.data.store import Store
-from scalarization.digests import training_digest
 from scalarization.errors import DataError, StoppedError, UserError
 from scalarization.experiments import Cell, Member, Plan, Share
 from scalarization.policies import read_policy
-from scalarization.storage import read_metadata, read_run_file, write_run_file, write_table
+from scalarization.storage import CONFLICT_SCHEMA, read_metadata, read_run_file, write_run_file, write_table
 from scalarization.training.records import RunRecord
 from scalarization.training.stop import Stop
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from scalarization.data.device import DeviceData
     from scalarization.data.encoded import EncodedData
+    from scalarization.training.loop import Trainer
 
 logger = logging.getLogger(__name__)
 LOG_SECONDS = 15
@@ -44,13 +45,30 @@ def train_shares(plan: Plan, shares: Sequence[Share], time_limit: float | None) 
         DataError: The prepared store or a search is missing or damaged, or an output cannot be written.
         StoppedError: The job was asked to stop; its state is saved, and the same call goes on from there.
     """
-    shares = [_with_policy(plan, share) for share in shares]
+    _run(_Job, plan, [_with_policy(plan, share) for share in shares], time_limit)
+
+
+def count_conflicts(plan: Plan, cells: Sequence[Cell], time_limit: float | None) -> None:
+    """Train cells with uniform weights, count gradient conflicts meanwhile, and write one file of counts per cell.
+
+    Args:
+        plan: The preset.
+        cells: What to train, all of one benchmark.
+        time_limit: As in :func:`train_shares`.
+
+    Raises:
+        UserError, DataError, StoppedError: As in :func:`train_shares`.
+    """
+    _run(_CountingJob, plan, [Share(cell) for cell in cells], time_limit)
+
+
+def _run(kind: type[_Job], plan: Plan, shares: Sequence[Share], time_limit: float | None) -> None:
     found = {s.cell.benchmark for s in shares}
     if len(found) != 1:
         raise UserError(f"one job trains cells of one benchmark, here are {', '.join(sorted(found))}")
     stop = Stop(time_limit)
     store = Store(plan.store_file(found.pop()))
-    job = _Job(plan, shares, store, stop)
+    job = kind(plan, shares, store, stop)
     for share in shares:
         began = time.monotonic()
         job.train(share)
@@ -98,6 +116,9 @@ def measure_costs(plan: Plan, name: str) -> None:
 class _Job:
     """What the shares of a job have in common: the device, the images, and how far the job is."""
 
+    #: Before the names of files that another kind of job has for a cell of the same name.
+    prefix = ""
+
     def __init__(self, plan: Plan, shares: Sequence[Share], store: Store, stop: Stop) -> None:
         self.plan, self.shares, self.store, self.stop = plan, shares, store, stop
         self._device: torch.device | None = None
@@ -112,7 +133,7 @@ class _Job:
             cell,
             member,
             self.store.digest,
-            training_digest(cell.architecture.family, cell.method),
+            cell.code,
         )
 
     def train(self, share: Share) -> None:
@@ -126,32 +147,43 @@ class _Job:
                 with record.locked():
                     finished = record.finished() or self._train_member(share.cell, member, record)
             self._done += 1
-            rows += [{**_identity(share.cell, member), **row} for row in finished["rows"]]
+            rows += self._rows(share.cell, member, finished["rows"])
             timings.append({"cell": share.cell.name, "member": member.index, "seed": member.seed, **finished["timing"]})
             facts = finished["environment"]
         metadata = {
             "specification": share.cell.describe(),
-            "code": training_digest(share.cell.architecture.family, share.cell.method),
+            "code": share.cell.code,
             "data": self.store.digest,
             "environment": facts,
         }
-        write_run_file(self.plan.share_file(share), rows, metadata)
+        self._write(share, rows, metadata)
         part = "" if share.parts == 1 else f".{share.part}of{share.parts}"
-        timings_file = self.plan.config.results / "timings" / f"{share.cell.slug}{part}.parquet"
+        timings_file = self.plan.config.results / "timings" / f"{self.prefix}{share.cell.slug}{part}.parquet"
         write_table(timings_file, pa.Table.from_pylist(timings))
 
-    def _train_member(self, cell: Cell, member: Member, record: RunRecord) -> dict[str, Any]:
+    def _kind_of_trainer(self) -> type[Trainer]:
         from scalarization.training.loop import Trainer
 
+        return Trainer
+
+    def _rows(self, cell: Cell, member: Member, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """A finished run's part of the file."""
+        return [{**_identity(cell, member), **row} for row in found]
+
+    def _write(self, share: Share, rows: list[dict[str, Any]], metadata: dict[str, Any]) -> None:
+        write_run_file(self.plan.share_file(share), rows, metadata)
+
+    def _train_member(self, cell: Cell, member: Member, record: RunRecord) -> dict[str, Any]:
+        trainer_of = self._kind_of_trainer()
         began = time.perf_counter()
         device, data = self.prepare()
-        trainer = Trainer(cell, member, data, device)
+        trainer = trainer_of(cell, member, data, device)
         for file, payload in record.checkpoints():
             try:
                 trainer.load_state(payload)
             except ValueError:
                 record.set_aside_foreign(file)
-                trainer = Trainer(cell, member, data, device)  # that one is half loaded
+                trainer = trainer_of(cell, member, data, device)  # that one is half loaded
                 continue
             logger.info("%s: goes on from step %d", self._label(cell, member), trainer.step)
             break
@@ -220,6 +252,37 @@ class _Job:
             self._startup = time.process_time()
             self.stop.listen()
         return self._device, self._data
+
+
+class _CountingJob(_Job):
+    prefix = "conflicts."
+
+    def _kind_of_trainer(self) -> type[Trainer]:
+        from scalarization.training.conflicts import CountingTrainer
+
+        return CountingTrainer
+
+    def _rows(self, cell: Cell, member: Member, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """One row per epoch and pair."""
+        identity = _identity(cell, member)
+        del identity["weights"]
+        pairs = list(itertools.combinations(range(len(cell.tasks)), 2))
+        return [
+            {
+                **identity,
+                **{key: row[key] for key in ("epoch", "train_loss", "metric", "validation")},
+                **{key: row[key][number] for key in ("conflicts", "steps", "zero", "mean_cosine")},
+                "task_i": cell.tasks[i],
+                "task_j": cell.tasks[j],
+                "norm_i": row["norm"][i],
+                "norm_j": row["norm"][j],
+            }
+            for row in found
+            for number, (i, j) in enumerate(pairs)
+        ]
+
+    def _write(self, share: Share, rows: list[dict[str, Any]], metadata: dict[str, Any]) -> None:
+        write_table(self.plan.share_file(share), pa.Table.from_pylist(rows, CONFLICT_SCHEMA), metadata)
 
 
 def open_data(config: Config, cells: Sequence[Cell], store: Store) -> tuple[torch.device, DeviceData | EncodedData]:

@@ -234,11 +234,24 @@ class Trainer:
             "rows": self.rows,
             "loss_sum": self.loss_sum,
             "loss_steps": self.loss_steps,
+            **self.extra_state(),
         }
         if self.method is not None:
             content["method"] = [self.method.state_dict(), self.method.extra_state()]
         torch.save(content, buffer)
         return buffer.getvalue()
+
+    def extra_state(self) -> dict[str, Any]:
+        """What a kind of trainer adds to :meth:`state`: names -> tensors, numbers, lists and dicts of them."""
+        return {}
+
+    def load_extra_state(self, content: dict[str, Any]) -> None:
+        """Take back what :meth:`extra_state` returned.
+
+        Raises:
+            KeyError: It is not there.
+            ValueError: It is not of a run like this one.
+        """
 
     def load_state(self, payload: bytes) -> None:
         """Go on from what :meth:`state` returned.
@@ -248,6 +261,7 @@ class Trainer:
         """
         try:
             content = torch.load(io.BytesIO(payload), map_location=self.device, weights_only=True)
+            self.load_extra_state(content)
             self.network.load_state_dict(content["network"])
             self.optimizer.load_state_dict(content["optimizer"])
             if self.method is not None:
@@ -306,12 +320,17 @@ class GradientStep:
         if isinstance(self.method, LossMethod) and self.method.needs_losses_after:
             self.method.after_step(lambda: self._task_losses(batch).detach())
 
+    def observe(self, part: Batch, logits: torch.Tensor) -> None:
+        """Constant weights: called before the backward pass of every (micro-)batch, whose graph is still there."""
+
     def _constant(self, batch: Batch, parts: list[Batch]) -> torch.Tensor:
         trainer = self.trainer
         total = torch.zeros((), device=trainer.device)
         for part in parts:
             with trainer.autocast():
-                loss = trainer.objective.loss(trainer.forward(part.images), part.labels, trainer.weights)
+                logits = trainer.forward(part.images)
+                loss = trainer.objective.loss(logits, part.labels, trainer.weights)
+            self.observe(part, logits)
             if len(parts) > 1:
                 loss = loss * (len(part.images) / len(batch.images))
             loss.backward()

@@ -1,0 +1,205 @@
+"""Tables about searches: what stands in which line, and that nothing overlaps."""
+
+import functools
+import re
+import warnings
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import synthetic_methods
+import synthetic_searches as synthetic
+from matplotlib.text import Text
+
+from scalarization import analysis, storage, tables
+from scalarization.config import load_config
+from scalarization.experiments import Plan
+from scalarization.tables import _methods
+
+KINDS = ["rebuttal_table_1a", "rebuttal_table_2", "table_search_cost", "table_search_on", "table_methods"]
+DEPTHS = {"family": "vit", "depth": [1, 2], "width": [48]}
+SEARCHES = {
+    "found": synthetic.search(architectures=DEPTHS),
+    "large": synthetic.search(population=6, epochs_ready=1, session="others"),
+    "random": synthetic.search(method="search_random", session="others"),
+}
+THREE = {"task_sets": {"three": synthetic.TASKS}}
+METHODS = {
+    "uniform": {},
+    "rlw": {},
+    "grid": {"points": [[0.2, 0.2, 0.6], [0.6, 0.2, 0.2]]},
+    "pbt": {"search": "found"},
+}
+#: Case -> seeds, selected part.
+CASES = {"two_seeds": (2, {}), "one_seed_absent": (1, {"capacities": ["vit_d2_w48"]})}
+
+
+def value(cell, member, split, task, metric):
+    number = {"uniform": 70, "rlw": 71, "grid": 72, "pbt": 74}[cell.method] + {"large": 0.5}.get(cell.variant, 0)
+    return None if metric != "accuracy" else number + 1.25 * member.seed + 0.1 * len(task)
+
+
+@pytest.fixture(scope="module")
+def summarized(tmp_path_factory, write_config):
+    """(kind, case) -> summary and facts as a drawing gets them. Not to be changed."""
+
+    @functools.cache
+    def make(kind, case="two_seeds"):
+        seeds, only = CASES[case]
+        directory = tmp_path_factory.mktemp(kind)
+        people = synthetic_methods.experiment(**THREE, methods=METHODS, architectures=DEPTHS, seeds=seeds)
+        sizes = synthetic_methods.experiment(
+            **THREE, methods={"pbt": {"search": "large"}}, variants={"large": {}}, seeds=seeds
+        )
+        deep = {"family": "vit", "depth": [2], "width": [48]}
+        small = synthetic_methods.experiment(
+            **THREE,
+            methods={"pbt": {"search": "found"}},
+            architectures=deep,
+            variants={"last_weights": {"policy": "last"}, "from_small": {"search_on": "vit_d1_w48"}},
+            seeds=seeds,
+        )
+        experiments = {"people": people, "sizes": sizes, "small": small}
+        wanted = {
+            "rebuttal_table_1a": {"experiments": ["people", "sizes"]},
+            "rebuttal_table_2": {"experiment": "people", "searches": ["found"]},
+            "table_search_cost": {"searches": list(SEARCHES)},
+            "table_search_on": {"experiments": ["people", "small"], "searches": ["found"]},
+            "table_methods": {"experiments": ["people", "small"]},
+        }
+        content = synthetic.preset({kind: wanted[kind]}, SEARCHES, **experiments)
+        plan = Plan(load_config(write_config(directory, content, only=only)))
+        synthetic.write(plan, value)
+        file = directory / "summary.parquet"
+        summary = pa.Table.from_pandas(analysis.summarize(plan, kind), preserve_index=False)
+        storage.write_table(file, summary, analysis.facts(plan, kind))
+        return pq.read_table(file).to_pandas(), storage.read_metadata(file)
+
+    return make
+
+
+@pytest.fixture
+def draw(summarized):
+    def make(kind, case="two_seeds", change=lambda summary: summary):
+        summary, facts = summarized(kind, case)
+        with warnings.catch_warnings(action="error"):
+            return tables.draw(kind, change(summary.copy()), facts)
+
+    return make
+
+
+def line(text, start):
+    return next(found for found in text.splitlines() if found.startswith(start))
+
+
+def with_reported(summary):
+    searched = summary["population"].notna() & (summary["architecture"] == "vit_d1_w48")
+    summary.loc[searched, "reported"] = 74.5
+    summary.loc[searched, "difference"] = summary["mean"] - 74.5
+    return summary
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("case", CASES)
+def test_no_text_overlaps_or_leaves_the_page(draw, kind, case):
+    figure, _ = draw(kind, case, with_reported if kind == "rebuttal_table_1a" else lambda summary: summary)
+    figure.draw_without_rendering()
+    found = [text for text in figure.findobj(Text) if text.get_text()]
+    boxes = np.array([text.get_window_extent().extents for text in found])
+    names = [text.get_text() for text in found]
+    assert (boxes[:, :2] > -1).all() and (boxes[:, 2:] < figure.bbox.size + 1).all()
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    overlap = np.triu((high - low > 3).all(axis=2), k=1)
+    assert not overlap.any(), [(names[i], names[j]) for i, j in np.argwhere(overlap)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("case", CASES)
+def test_text_files_are_well_formed(draw, kind, case):
+    _, texts = draw(kind, case)
+    for block in texts["md"].split("\n\n"):
+        widths = {len(re.findall(r"(?<!\\)\|", row)) for row in block.splitlines() if row.startswith("|")}
+        assert len(widths) <= 1
+    assert texts["tex"].isascii()
+    # Counts are whole numbers, and what there is not is not called so.
+    assert not re.search(r"N=\d+\.|E=\d+\.|nan|<NA>|None", texts["md"])
+
+
+def test_population_study_is_intervals_by_sizes(draw):
+    _, texts = draw("rebuttal_table_1a", change=with_reported)
+    shallow = texts["md"].split("\n\n")[1]
+    assert "|  | N=3 | N=6 |" in shallow
+    mean = 74 + 0.625 + 0.1 * np.mean([len(t) for t in synthetic.TASKS])
+    assert f"| E=2, Q=0.25 | {mean:.2f} ± 0.88 | – |" in shallow
+    assert f"| E=1, Q=0.25 | – | {mean + 0.5:.2f} ± 0.88 |" in shallow
+    assert "| trainings, N r + 1 | 3.1 | 5.2 |" in shallow
+    assert "<sub>+4.00 ± 0.00</sub>" in shallow and "<sub>+4.50 ± 0.00</sub>" in shallow
+    assert f"<sub>74.50 (+{mean - 74.5:.2f})</sub>" in shallow
+    without = texts["md"].split("\n\n")[2]
+    assert line(without, "| Uniform").endswith("| 1 |") and without.count("Uniform") == without.count("RLW") == 1
+    assert "reported" not in draw("rebuttal_table_1a")[1]["md"]
+
+
+def test_grid_and_search_with_their_costs(draw):
+    figure, texts = draw("rebuttal_table_2")
+    markdown = texts["md"]
+    heads = ["", "trainings", "average", "95 % interval", "gender", "activity", "role", "p(gender, activity, role)"]
+    assert f"| {' | '.join(heads)} |" in markdown
+    assert line(markdown, "| Uniform").startswith("| Uniform | 1 | 71.") and "(0.33, 0.33, 0.33)" in markdown
+    assert line(markdown, r"| Grid, p\*").startswith(r"| Grid, p\* | 2 (points) | 73.")
+    assert line(markdown, "| PBT").startswith("| PBT, N=3, E=2, Q=0.25 | 3.1 (N r + 1) | **75.")
+    assert line(markdown, "| PBT").count("**") == 8
+    _, texts = draw("rebuttal_table_2", "one_seed_absent")
+    assert "*not run*" in texts["md"] and "±" not in texts["md"] and _methods.NOTE_ONE_SEED in texts["md"]
+
+
+def test_costs_expected_beside_measured(draw, summarized):
+    _, texts = draw("table_search_cost")
+    row = summarized("table_search_cost")[0].query("search == 'large'").iloc[0]
+    measured, tried = f"{row['trainings_measured']:.2f}", int(row["configurations_measured"])
+    # Of six members two copy after four of five intervals.
+    start = r"| large, vit\_d1\_w48 | 6 | 1 | 0.25 | 0.7 | 5 | 5.20 | "
+    assert line(texts["md"], r"| large").startswith(start + f"{measured} | 14 | {tried} | 75 s |")
+    assert line(texts["md"], "| random").startswith(r"| random, vit\_d1\_w48 | 3 | 2 | – | 0.7 | 3 | 3.10 | ")
+    assert "| found | 2 | 2 | 70.0 s | 50.0 s | 9.0 s | 10.0 s |" in texts["md"]
+    assert texts["md"].count("| others | ") == 1
+    _, texts = draw("table_search_cost", "one_seed_absent")
+    assert line(texts["md"], "| large").endswith("| not run |  |  |  |  |")
+
+
+def test_search_elsewhere_beside_the_direct_one(draw):
+    _, texts = draw("table_search_on")
+    rows = [found for found in texts["md"].splitlines() if found.startswith("| ") and "searched" in found]
+    assert [found.split(" | ")[0] for found in rows] == [
+        "| PBT, N=3, searched on itself",
+        r"| PBT, N=3, searched on vit\_d1\_w48",
+    ]
+    assert "1.00×" in rows[0] and re.search(r"\| 0\.\d\d× \| 22 s \|$", rows[1])
+    assert line(texts["md"], "| Uniform").endswith("| – | 1.00 | – | – |")
+
+
+def test_lines_of_one_method_have_their_own_numbers(draw):
+    def better(summary):
+        summary.loc[summary["label"] == "PBT, last weights", "mean"] += 7
+        return summary
+
+    _, texts = draw("table_methods", change=better)
+    deep = texts["md"].split("\n\n")[3]
+    labels = re.findall(r"^\| ([A-Z][^|]*?) \|", deep, re.M)
+    assert labels == ["Uniform", r"Grid, p\*", "RLW", "PBT", "PBT, last weights", r"PBT, searched on vit\_d1\_w48"]
+    assert "**" in line(deep, "| PBT, last") and "**" not in line(deep, "| PBT |")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_captions_say_where_it_is_from(root, kind):
+    caption = (root / "workflow" / "report" / f"{kind}.rst").read_text()
+    assert re.search("appendix|rebuttal", caption)
+
+
+def test_nothing_known_of_seconds_is_no_number(draw):
+    _, texts = draw("table_search_on", change=lambda s: s.assign(search_seconds=pd.NA))
+    assert line(texts["md"], "| PBT, N=3, searched on itself").endswith("| – |")
