@@ -1,6 +1,6 @@
 """Prints ratios measured side by side: ``envs/run python performance [NAME ...]``.
 
-Names: conflicts, harness, loader, methods, startup, workflow; all of them without an argument. Each comparison
+Names: conflicts, harness, loader, encoded, methods, startup, workflow; all of them without an argument. Each comparison
 interleaves its sides and reports the median of the ratios of neighbouring measurements, so that a machine that is busy
 for a while slows all. Run it on a machine that does nothing else; results that are worth keeping go into RESULTS.md.
 """
@@ -8,6 +8,7 @@ for a while slows all. Run it on a machine that does nothing else; results that 
 import sys
 
 import conflicts
+import encoded
 import harness
 import loader
 import methods
@@ -19,6 +20,7 @@ MEASUREMENTS = {
     "conflicts": conflicts,
     "harness": harness,
     "loader": loader,
+    "encoded": encoded,
     "methods": methods,
     "startup": startup,
     "workflow": workflow,

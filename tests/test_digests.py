@@ -72,6 +72,7 @@ def test_training_core_is_found_by_its_imports():
         "data.sampling",
         "data.augmentation",
         "data.device",
+        "data.encoded",
         "models",
         "seeds",
         "training.gradients",

@@ -23,25 +23,34 @@ def paper(root):
 # --- The paper's CIFAR + STL experiment (A 1.1, A 2.1), counted by hand ---
 
 
+def cells_of(plan, benchmark):
+    return [c for c in plan.cells.values() if c.benchmark == benchmark]
+
+
+def runs_of(cells):
+    runs = Counter()
+    for cell in cells:
+        runs[cell.method] += len(cell.members)
+    return runs
+
+
 def test_paper_has_twelve_capacities(paper):
-    found = {c.architecture for c in paper.cells.values()}
+    found = {c.architecture for c in cells_of(paper, "cifar_stl")}
     assert found == {Architecture("vit", d, w) for d in (3, 6, 9) for w in (48, 96, 144, 192)}
     assert len(found) == 3 * 4
 
 
 def test_paper_runs(paper):
-    runs = Counter()
-    for cell in paper.cells.values():
-        runs[cell.method] += len(cell.members)
+    runs = runs_of(cells_of(paper, "cifar_stl"))
     assert runs["single"] == 12 * 2 * 3  # capacities x domains x seeds
     assert runs["grid"] == 12 * 9 * 3  # capacities x weights of STL-10 x seeds
     assert runs["proportional"] == 12 * 3
     assert sum(runs.values()) == 432
-    assert len(paper.cells) == 12 * (2 + 1 + 1)
+    assert len(cells_of(paper, "cifar_stl")) == 12 * (2 + 1 + 1)
 
 
 def test_paper_steps(paper):
-    for cell in paper.cells.values():
+    for cell in cells_of(paper, "cifar_stl"):
         assert cell.specification["steps_per_epoch"] == 20  # 5000 / 256 = 19.53, the last batch is full as well
         assert cell.specification["epochs"] == 300
         assert cell.steps == 6000
@@ -102,6 +111,55 @@ def test_taskonomy_cost_grows_with_what_tasks_do_not_share(taskonomy):
     joint = [flops("segmentation_2d+depth", s, "grid") for s in (0, 2, 4)]
     single = [flops("depth", s, "single") for s in (0, 2, 4)]
     assert joint[0] > joint[1] > joint[2] > single[0] and len(set(single)) == 1
+
+
+# --- The paper's DomainNet experiments (A 1.1, 2.1, 5.1, table B), counted by hand ---
+
+
+def test_domainnet_runs(paper):
+    cells = cells_of(paper, "domainnet")
+    base = [c for c in cells if c.variant == "base"]
+    runs = runs_of(base)
+    # Nine capacities, six domains, two seeds; ResNet-101's sweep shares the one at learning rate 0.03 and 30 epochs.
+    assert runs["single"] == 9 * 6 * 2
+    assert runs["grid"] == 9 * 5 * 9 * 2  # capacities x pairs with `real` x weights of `real` x seeds
+    assert runs["proportional"] == 9 * 5 * 2
+    # Table B: ResNet-26, 50 and 101 at widths 0.25 and 1, two seeds.
+    for method in ("uniform", "rlw", "uncertainty", "imtl_l", "rotograd", "cagrad", "graddrop", "pcgrad"):
+        assert runs.pop(method) == 3 * 2 * 2
+    assert set(runs) == {"single", "grid", "proportional"}
+    assert len(cells) - len(base) == 4 * 3 - 1  # learning rates x epochs, one of which is the recipe
+    assert sum(len(c.members) for c in cells) == 108 + 810 + 90 + 8 * 12 + 11 == 1115
+    assert {c.architecture.name for c in base} == {f"resnet{d}_w{w}" for d in (26, 50, 101) for w in (16, 32, 64)}
+
+
+def test_domainnet_steps(paper):
+    for cell in cells_of(paper, "domainnet"):
+        assert cell.specification["steps_per_epoch"] == 237  # 120906 / 512 = 236.1, the last batch is full as well
+        assert cell.steps == 237 * cell.specification["epochs"]
+        if cell.variant == "base":
+            assert cell.specification["epochs"] == 30
+            assert cell.specification["recipe"]["lr"] == 0.03
+
+
+def test_domainnet_sweep(paper):
+    cells = [c for c in paper.experiment("domainnet_sweep")]
+    found = {(c.specification["recipe"]["lr"], c.specification["epochs"]) for c in cells}
+    assert found == {(lr, epochs) for lr in (0.3, 0.03, 0.003, 0.0003) for epochs in (30, 60, 90)}
+    assert len(cells) == 12
+    assert {(c.task_set, c.architecture.name, c.method) for c in cells} == {("real", "resnet101_w64", "single")}
+
+
+def test_domainnet_accumulates_for_methods_that_keep_task_gradients(paper):
+    for cell in cells_of(paper, "domainnet"):
+        accumulates = cell.method in ("cagrad", "graddrop", "pcgrad")
+        assert cell.specification["recipe"]["accumulate"] == (4 if accumulates else 1), cell.name  # 512 = 128 x 4
+        assert cell.specification["recipe"]["batch_size"] == 512
+
+
+def test_domainnet_weights(paper):
+    cell = paper.cells["domainnet/real+quickdraw/resnet50_w16/proportional/base"]
+    assert cell.members[0].weights == (120906 / 241656, 120750 / 241656)
 
 
 # --- Weights ---
@@ -280,8 +338,8 @@ def test_jobs_train_every_share_once(smoke, make_plan, minutes, limit):
 
 def test_jobs_keep_benchmarks_apart(smoke, root, make_plan):
     paper = load_config(root / "config.yaml", {"preset": "paper"}).preset
-    smoke["benchmarks"] |= paper["benchmarks"]
-    smoke["experiments"] |= paper["experiments"]
+    smoke["benchmarks"]["cifar_stl"] = paper["benchmarks"]["cifar_stl"]
+    smoke["experiments"]["cifar_stl_pair"] = paper["experiments"]["cifar_stl_pair"]
     smoke["jobs"]["minutes"] = 10**6
     jobs = make_plan(smoke).jobs()
     assert {j.benchmark for j in jobs} == {"digits", *paper["benchmarks"]}
@@ -391,10 +449,15 @@ def test_dense_networks_are_for_maps_only(tiny, make_plan):
 # --- Architectures ---
 
 
-@given(depth=st.integers(1, 99), width=st.integers(1, 9999))
-def test_architecture_names_round_trip(depth, width):
-    architecture = Architecture("vit", depth, width)
+@given(family=st.sampled_from(["vit", "resnet"]), depth=st.integers(1, 999), width=st.integers(1, 9999))
+def test_architecture_names_round_trip(family, depth, width):
+    architecture = Architecture(family, depth, width)
     assert Architecture.parse(architecture.name) == architecture
+
+
+def test_architecture_names_are_readable():
+    assert Architecture("vit", 6, 96).name == "vit_d6_w96"
+    assert Architecture("resnet", 50, 16).name == "resnet50_w16"
 
 
 @pytest.mark.parametrize("name", ["vit", "vit_d_w8", "vit_d1_w8x", "vit_d1", "resnet_d1_w8", "vit_d1_w8/grid", ""])
@@ -426,6 +489,30 @@ def test_flops_are_those_of_the_real_network(name, patch, heads, mlp_ratio, size
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, channels, size, size))
     assert forward_flops(architecture, options, size, channels) == pytest.approx(counter.get_total_flops(), rel=0.02)
+
+
+def test_cells_hold_the_options_of_their_family_only(tiny, make_plan):
+    """So that an option of one family trains nothing of another again."""
+    assert set(make_plan(tiny).cells[GRID].specification["model"]) == {"patch", "heads", "mlp_ratio", "drop_path"}
+    tiny["experiments"]["pair"]["architectures"] = {"family": "resnet", "depth": [14], "width": [16]}
+    cell = make_plan(tiny).cells["digits/mnist+optdigits/resnet14_w16/grid/base"]
+    assert cell.specification["model"] == {"stem": "plain", "channels": 64, "scale_stages": False}
+
+
+@pytest.mark.parametrize(
+    ("depth", "width", "model", "words"),
+    [
+        (34, 64, {}, "depth 34 is no ResNet of bottleneck blocks here; choose among 14, 26, 50, 101"),
+        (26, 4, {"channels": 8}, "width 4 leaves nothing of the first stage's 8 channels"),
+        (26, 64, {"channels": 9, "stem": "deep"}, "even number of channels"),
+        (26, 4, {"scale_stages": True, "channels": 8}, "width 4 leaves nothing"),
+    ],
+)
+def test_impossible_resnets_are_named(tiny, make_plan, depth, width, model, words):
+    tiny["benchmarks"]["digits"]["model"] = model
+    tiny["experiments"]["pair"]["architectures"] = {"family": "resnet", "depth": [depth], "width": [width]}
+    with pytest.raises(ConfigError, match=words):
+        make_plan(tiny)
 
 
 def test_estimates_add_up(paper):

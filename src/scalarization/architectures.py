@@ -7,6 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from scalarization import resnets
+
+#: Family -> those of a benchmark's model options that concern it.
+OPTIONS = {
+    "vit": ("patch", "heads", "mlp_ratio", "drop_path"),
+    "resnet": ("stem", "channels", "scale_stages"),
+    "dense": ("channels", "upsampling", "skips"),
+}
+
 
 @dataclass(frozen=True, order=True)
 class Architecture:
@@ -14,8 +23,9 @@ class Architecture:
 
     Attributes:
         family: Backbone family, a module in :mod:`scalarization.models`.
-        depth: ViT: number of transformer blocks. Dense: layers of the encoder.
-        width: ViT: size of the embedding. Dense: channels in the bottlenecks of the first stage.
+        depth: ViT: number of transformer blocks. ResNet: its number of layers, as in ResNet-50. Dense: of the encoder.
+        width: ViT: size of the embedding. ResNet: base width of the bottleneck, 64 in the published networks. Dense:
+            channels in the bottlenecks of the first stage.
         shared_layers: Decoder layers shared by all tasks (dense prediction only).
     """
 
@@ -26,10 +36,10 @@ class Architecture:
 
     @property
     def name(self) -> str:
-        """Readable name, part of every path: ``vit_d6_w96``."""
+        """Readable name, part of every path: ``vit_d6_w96``, ``resnet26_w32``, ``dense26_w32_shr2``."""
         if self.family == "dense":
             return f"dense{self.depth}_w{self.width}_shr{self.shared_layers}"
-        return f"{self.family}_d{self.depth}_w{self.width}"
+        return f"{self.family}{'' if self.family == 'resnet' else '_d'}{self.depth}_w{self.width}"
 
     def for_tasks(self, count: int) -> Architecture:
         """The first of all architectures that are the same network for so many tasks.
@@ -48,9 +58,9 @@ class Architecture:
         dense = re.fullmatch(r"dense(\d+)_w(\d+)_shr(\d+)", name)
         if dense:
             return cls("dense", *(int(number) for number in dense.groups()))
-        match = re.fullmatch(r"(vit)_d(\d+)_w(\d+)", name)
+        match = re.fullmatch(r"(vit)_d(\d+)_w(\d+)", name) or re.fullmatch(r"(resnet)(\d+)_w(\d+)", name)
         if not match:
-            raise ValueError(f"'{name}' is not an architecture; expected for example vit_d6_w96")
+            raise ValueError(f"'{name}' is not an architecture; expected for example vit_d6_w96 or resnet26_w32")
         return cls(match[1], int(match[2]), int(match[3]))
 
 
@@ -60,6 +70,11 @@ def expand(grid: dict[str, Any]) -> list[Architecture]:
     return [Architecture(grid["family"], d, w, s) for d in grid["depth"] for w in grid["width"] for s in shared]
 
 
+def model_options(architecture: Architecture, model: dict[str, Any]) -> dict[str, Any]:
+    """Of a benchmark's model options those that this architecture's family has."""
+    return {key: value for key, value in model.items() if key in OPTIONS[architecture.family]}
+
+
 def problems(architecture: Architecture, model: dict[str, Any], image_size: int) -> list[str]:
     """What makes this architecture impossible with these model options; empty if nothing does."""
     if architecture.family == "dense":
@@ -67,6 +82,8 @@ def problems(architecture: Architecture, model: dict[str, Any], image_size: int)
     found = []
     if architecture.shared_layers is not None:
         found.append("shared_layers is for the family dense; leave it out")
+    if architecture.family == "resnet":
+        return found + resnets.problems(architecture.depth, architecture.width, model)
     if architecture.width % model["heads"]:
         found.append(
             f"width {architecture.width} is not divisible by heads = {model['heads']}; "
@@ -83,11 +100,13 @@ def forward_flops(
     """Floating point operations of one image's forward pass (two per multiply-add).
 
     Counts the matrix products of a ViT with class token: patch embedding, then per block query, key, value and output
-    projections (8 w^2 per token), attention (4 n w) and the MLP (4 r w^2). Dense: all convolutions; ``maps`` are the
-    channels of each task's map.
+    projections (8 w^2 per token), attention (4 n w) and the MLP (4 r w^2). Of ResNets and dense prediction it counts
+    all convolutions; ``maps`` are the channels of each task's map.
     """
     if architecture.family == "dense":
         return _dense_flops(architecture, model, image_size, channels, maps)
+    if architecture.family == "resnet":
+        return resnets.forward_flops(architecture.depth, architecture.width, model, image_size, channels)
     width, patch = architecture.width, model["patch"]
     tokens = (image_size // patch) ** 2 + 1
     block = 8 * width**2 + 4 * tokens * width + 4 * model["mlp_ratio"] * width**2
@@ -99,6 +118,8 @@ def forward_flops(
 DECODER_STAGES = 5
 #: Depths of its encoder.
 DENSE_DEPTHS = (26,)
+#: Planes of its first stage: what the decoder's stages are halved from.
+DENSE_CHANNELS = (16, 32, 64, 128)
 
 
 def _dense_problems(architecture: Architecture, model: dict[str, Any], image_size: int) -> list[str]:
@@ -111,6 +132,8 @@ def _dense_problems(architecture: Architecture, model: dict[str, Any], image_siz
         found.append(f"shared_layers {architecture.shared_layers} is more than the {DECODER_STAGES} decoder stages")
     if image_size % 2**DECODER_STAGES:
         found.append(f"an image size of {image_size} pixels is not a multiple of {2**DECODER_STAGES}")
+    if model["channels"] not in DENSE_CHANNELS:
+        found.append(f"channels = {model['channels']} is not among {', '.join(map(str, DENSE_CHANNELS))}")
     if architecture.width < 4:
         found.append(f"width {architecture.width} leaves the last decoder stages without a channel; take 4 or more")
     return found

@@ -39,6 +39,7 @@ class Config:
         data_dir: Directory of original archives.
         seed: Root of all randomness.
         threads: Compute threads of a training process.
+        workers: Threads of a training process that decode images which are read while training.
         device: ``auto``, ``cpu`` or ``cuda``.
         checkpoint_seconds: Longest time between two checkpoints of a run, in seconds.
         only: Selection of a part: ``benchmarks``, ``capacities``, ``seeds``.
@@ -53,6 +54,7 @@ class Config:
     data_dir: Path | None
     seed: int
     threads: int
+    workers: int
     device: str
     checkpoint_seconds: float
     only: dict[str, list]
@@ -98,6 +100,7 @@ def load_config(file: Path | str = "config.yaml", overrides: dict[str, Any] | No
         data_dir=Path(values["data_dir"]) if values["data_dir"] else None,
         seed=values["seed"],
         threads=values["threads"],
+        workers=values["workers"],
         device=values["device"],
         checkpoint_seconds=values["checkpoint_seconds"],
         only=values["only"],

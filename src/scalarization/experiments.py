@@ -241,8 +241,8 @@ class Plan:
         costs = self.config.preset["artifacts"][artifact].get("costs")
         if costs:
             return [self.costs_file(costs)]
-        if self.artifact_kind(artifact) == "table_a":
-            # What the tasks are is known from the data; nothing needs to be trained for it.
+        if self.artifact_kind(artifact) in ("table_a", "figure_a"):
+            # What the tasks or domains are is known from the data; nothing needs to be trained for it.
             return [self.store_file(b) for b in dict.fromkeys(c.benchmark for c in self.artifact_cells(artifact))]
         files = [
             *(self.run_file(c) for c in self.artifact_cells(artifact)),
@@ -287,6 +287,7 @@ class Plan:
         outputs = self._outputs(info, benchmark, "uniform", list(info.attributes))
         specification = {**settings, **outputs, "compared": compared, "tasks": spec["tasks"], "rounds": spec["rounds"]}
         architecture = Architecture.parse(spec["architecture"])
+        specification["model"] = architectures.model_options(architecture, settings["model"])
         return Cell(spec["benchmark"], name, info.attributes, architecture, "uniform", "base", specification, ())
 
     def costs_fingerprint(self, name: str) -> str:
@@ -494,7 +495,9 @@ class Plan:
         if cell.counts_conflicts:
             return self._seconds_counting(cell)
         # Of a step that costs 3, forward once and backward twice that, T backward passes repeat the second part.
-        separate = cell.specification["setting"] == "mtl" and methods.needs_task_gradients(cell.method)
+        # So they are under MTL, and under MDL where BatchNorm forbids to take the batch apart.
+        together = cell.specification["setting"] == "mtl" or cell.architecture.family == "resnet"
+        separate = together and methods.needs_task_gradients(cell.method)
         factor = (1 + 2 * len(cell.tasks)) / 3 if separate else 1
         measured = throughput["images_per_second"].get(cell.architecture.name)
         if measured:
@@ -613,6 +616,7 @@ class Plan:
                         )
                         specification = {
                             **settings,
+                            "model": architectures.model_options(architecture, settings["model"]),
                             "method_options": {},
                             **self._outputs(info, benchmark, method, tasks),
                         }
@@ -664,7 +668,9 @@ class Plan:
                     continue
                 for problem in architectures.problems(architecture, settings["model"], info.image_size):
                     self._problem(f"{place}.architectures {architecture.name}", problem)
-                cell = Cell(spec["benchmark"], task_set, tuple(tasks), architecture, "uniform", "search", settings, ())
+                specification = {**settings, "model": architectures.model_options(architecture, settings["model"])}
+                name = spec["benchmark"]
+                cell = Cell(name, task_set, tuple(tasks), architecture, "uniform", "search", specification, ())
                 search = Search(
                     key,
                     cell,
@@ -764,6 +770,12 @@ class Plan:
         if recipe["warmup_epochs"] >= recipe["epochs"]:
             value = recipe["warmup_epochs"]
             self._problem(key, f"warmup_epochs = {value} leaves none of the {recipe['epochs']} epochs after it")
+        if "resized_crop" in recipe["augmentation"] and not self._infos[benchmark].encoded:
+            self._problem(
+                key,
+                f"augmentation.resized_crop = {recipe['augmentation']['resized_crop']} is for benchmarks whose images "
+                f"are decoded while training, and {benchmark} is none of them; use crop_padding",
+            )
         epoch_images = self._infos[benchmark].domains[spec["reference"]]
         epochs = recipe.pop("epochs")
         return {

@@ -11,7 +11,7 @@ for job in plan.jobs():
         log:
             results / f"logs/train_{job.name}.log",
         priority: round(job.seconds)
-        threads: plan.config.threads
+        threads: plan.config.threads + plan.config.workers * plan.info(job.benchmark).encoded
         params:
             cells=[f"--cell {share.name}" for share in job.shares],
             fingerprint=[share.fingerprint() for share in job.shares],

@@ -53,6 +53,8 @@ class BenchmarkInfo:
         reported: Whether the paper reports numbers for this benchmark (else it is a bundled stand-in).
         groups: MTL: group -> its binary attributes, which share one weight.
         maps: MTL, dense prediction: task -> its maps.
+        encoded: Whether the prepared store holds encoded images that are decoded while training, because they do not
+            fit into memory.
     """
 
     setting: str
@@ -63,6 +65,7 @@ class BenchmarkInfo:
     reported: bool
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     maps: dict[str, MapFormat] = field(default_factory=dict)
+    encoded: bool = False
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -117,3 +120,20 @@ class DenseData:
 
     splits: dict[str, Sequence[Any]]
     load: Callable[[Any], dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class EncodedDomain:
+    """One domain of images that are too many to be decoded at once, before it is stored.
+
+    Attributes:
+        content: Row -> content of an original image file, in any format that Pillow reads; called by several threads.
+        names: Name of every original file, for messages.
+        labels: integer array [N], values 0 .. classes - 1.
+        splits: Split -> row numbers, disjoint.
+    """
+
+    content: Callable[[int], bytes]
+    names: list[str]
+    labels: np.ndarray
+    splits: dict[str, np.ndarray]

@@ -14,11 +14,14 @@ class Augmentation:
 
     Args:
         options: ``crop_padding`` (pixels), ``flip``, ``randaugment`` (``num_ops``, ``magnitude``; None: not used).
+            ``resized_crop`` (least part of the area, or absent) is for encoded images, see ``data.encoded``: they are
+            cut out, and then flipped, before they make up a batch.
     """
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.padding = options["crop_padding"]
         self.flip = options["flip"]
+        self.resized_crop = options.get("resized_crop")
         self.randaugment = RandAugment(**options["randaugment"]) if options["randaugment"] else None
 
     @property

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 
 from scalarization.data.augmentation import Augmentation, random_crop
+from scalarization.data.device import Normalisation
 from scalarization.data.store import Store
 
 #: Stores of more bytes stay on disk. Which of the two it is changes no number.
 RESIDENT_BYTES = 2 << 30
 
 
-class DenseDeviceData:
+class DenseDeviceData(Normalisation):
     """Images and, as their labels, the maps of some tasks, one after the other along the channels.
 
     Maps are standardised by the statistics of the train split; NaN is what is not known.
@@ -29,6 +30,7 @@ class DenseDeviceData:
     def __init__(
         self, store: Store, tasks: list[str], device: torch.device, resident_bytes: int = RESIDENT_BYTES
     ) -> None:
+        super().__init__(store, device)
         (self._domain,) = store.facts["domains"]
         self.device, self.facts = device, store.facts["maps"]
         self._bounds = store.facts["domains"][self._domain]["splits"]
@@ -38,8 +40,6 @@ class DenseDeviceData:
         # Torch can do little with uint16: its bits are carried as int16.
         views = {k: a.view(np.int16) if a.dtype == np.uint16 else a for k, a in arrays.items()}
         self._arrays = {k: torch.from_numpy(np.array(v)).to(device) if self._resident else v for k, v in views.items()}
-        mean, std = (torch.tensor(store.facts["normalisation"][k], device=device) for k in ("mean", "std"))
-        self._scale, self._shift = 1 / (255 * std), -mean / std
         self.tasks: list[str] = []
         self._choose(tasks)
 
@@ -90,10 +90,6 @@ class DenseDeviceData:
         images = self._rows("images", rows).permute(0, 3, 1, 2)
         maps = [self._standardised(task, self._rows(task, rows)) for task in self.tasks]
         return images, torch.cat(maps, dim=3).permute(0, 3, 1, 2)
-
-    def normalise(self, images: torch.Tensor) -> torch.Tensor:
-        """From uint8 [B, C, H, W] to float32 of zero mean and unit variance over the train split."""
-        return torch.addcmul(self._shift[:, None, None], images.float(), self._scale[:, None, None])
 
     def batch(self, rows: torch.Tensor, augmentation: Augmentation, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
         """One batch; images and maps are cropped and flipped alike, each image with its own draw.

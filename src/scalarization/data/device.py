@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import torch
 
@@ -10,7 +12,35 @@ from scalarization.data.augmentation import Augmentation
 from scalarization.data.store import Store
 
 
-class DeviceData:
+class Normalisation:
+    """What all prepared stores have in common: pixels become what networks get, one batch after the other.
+
+    There is one mean and one deviation per channel for all domains.
+
+    Args:
+        store: Prepared store.
+        device: Where images are.
+    """
+
+    def __init__(self, store: Store, device: torch.device) -> None:
+        mean, std = (torch.tensor(store.facts["normalisation"][k], device=device) for k in ("mean", "std"))
+        # (x / 255 - mean) / std as one multiplication and one addition
+        self._scale = (1 / (255 * std))[:, None, None]
+        self._shift = (-mean / std)[:, None, None]
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """From uint8 [B, C, H, W] to float32 of zero mean and unit variance over the train splits."""
+        return torch.addcmul(self._shift, images.float(), self._scale)
+
+    def batches(
+        self, rows: torch.Tensor, augmentation: Augmentation, seeds: Sequence[int]
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Batches in order, each as ``batch`` makes it; ``rows`` int64 [batches, B], ``seeds`` [batches]."""
+        for part, seed in zip(rows, seeds, strict=True):
+            yield self.batch(part, augmentation, seed)
+
+
+class DeviceData(Normalisation):
     """All images of some domains as one uint8 tensor.
 
     Args:
@@ -20,16 +50,13 @@ class DeviceData:
     """
 
     def __init__(self, store: Store, domains: list[str], device: torch.device) -> None:
+        super().__init__(store, device)
         parts = [(d, s) for d in domains for s in SPLITS]
         ends = np.cumsum([len(store.labels(*p)) for p in parts]).tolist()
         self._bounds = dict(zip(parts, zip([0, *ends[:-1]], ends, strict=True), strict=True))
         images = np.concatenate([store.images(*p) for p in parts])
         self.images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(device)
         self.labels = torch.from_numpy(np.concatenate([store.labels(*p) for p in parts])).to(device)
-        mean, std = (torch.tensor(store.facts["normalisation"][k], device=device) for k in ("mean", "std"))
-        # (x / 255 - mean) / std as one multiplication and one addition
-        self._scale = (1 / (255 * std))[:, None, None]
-        self._shift = (-mean / std)[:, None, None]
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -44,10 +71,6 @@ class DeviceData:
         """Number of images of a split."""
         start, stop = self._bounds[domain, split]
         return stop - start
-
-    def normalise(self, images: torch.Tensor) -> torch.Tensor:
-        """From uint8 [B, C, H, W] to float32 of zero mean and unit variance over the train splits."""
-        return torch.addcmul(self._shift, images.float(), self._scale)
 
     def batch(self, rows: torch.Tensor, augmentation: Augmentation, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
         """One batch.

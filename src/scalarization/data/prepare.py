@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from scalarization import benchmarks
-from scalarization.benchmarks import SPLITS, DomainData
+from scalarization.benchmarks import SPLITS, DomainData, EncodedDomain
 from scalarization.data.dense_store import write_dense_store
+from scalarization.data.encode import ENCODING, write_images
 from scalarization.data.store import FORMAT
 from scalarization.storage import replacing, write_json
 
@@ -38,11 +39,14 @@ def prepare(
         write_dense_store(directory, benchmark, domains[0], module.read(list(maps), downloads), maps, facts)
         return
     labels = {"classes": list(info.classes), "attributes": list(info.attributes)}
-    facts = {"setting": info.setting, **labels, **module.PROVENANCE}
+    encoded = {"encoding": ENCODING, "image_size": info.image_size} if info.encoded else {}
+    facts = {"setting": info.setting, **labels, **encoded, **module.PROVENANCE}
     write_store(directory, benchmark, module.read(domains, downloads), facts)
 
 
-def write_store(directory: Path, benchmark: str, domains: dict[str, DomainData], facts: dict[str, Any]) -> None:
+def write_store(
+    directory: Path, benchmark: str, domains: dict[str, DomainData] | dict[str, EncodedDomain], facts: dict[str, Any]
+) -> None:
     """Write a prepared store; ``dataset.json`` comes last and makes it complete.
 
     Args:
@@ -58,14 +62,20 @@ def write_store(directory: Path, benchmark: str, domains: dict[str, DomainData],
         if len(np.unique(rows)) != len(rows):
             raise ValueError(f"{benchmark}: splits of {name} overlap")
         bounds = np.cumsum([0, *(len(domain.splits[s]) for s in SPLITS)])
-        images = np.ascontiguousarray(domain.images[rows])
         labels = domain.labels[rows].astype(np.int64 if domain.labels.ndim == 1 else np.uint8)
-        train = images[: bounds[1]].astype(np.float64) / 255
-        moments.append((train.mean(axis=(0, 1, 2)), (train**2).mean(axis=(0, 1, 2))))
+        if isinstance(domain, EncodedDomain):
+            content, offsets, found = write_images(directory, name, domain, rows, int(bounds[1]))
+            files = {"images": content, "offsets": _save(directory, name, "offsets", offsets)}
+            moments.append(found)
+        else:
+            images = np.ascontiguousarray(domain.images[rows])
+            train = images[: bounds[1]].astype(np.float64) / 255
+            moments.append((train.mean(axis=(0, 1, 2)), (train**2).mean(axis=(0, 1, 2))))
+            files = {"images": _save(directory, name, "images", images)}
         described[name] = {
             "splits": {s: [int(bounds[i]), int(bounds[i + 1])] for i, s in enumerate(SPLITS)},
             **_label_counts(labels, bounds, len(facts["classes"])),
-            "files": {kind: _save(directory, name, kind, a) for kind, a in (("images", images), ("labels", labels))},
+            "files": {**files, "labels": _save(directory, name, "labels", labels)},
         }
     # One normalisation for all domains, each domain counted alike: the network must not be told the domain.
     mean = np.mean([m for m, _ in moments], axis=0)

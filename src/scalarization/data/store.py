@@ -2,12 +2,16 @@
 
 Rows are sorted by split, so that a split is a slice; within a split they are shuffled once, so that the beginning of
 the train split is a random subset of it.
+
+Data that do not fit into memory are stored encoded: the JPEGs of a domain one after the other in one file, and an array
+of where each begins and the last one ends; ``dataset.json`` then has ``encoding`` and ``image_size``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +45,7 @@ class Store:
             raise DataError(f"{file}: format {found}, this code reads {FORMAT}; {again}")
         self.digest = hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()[:16]
         self._arrays: dict[tuple[str, str], np.ndarray] = {}
+        self._encoded: dict[str, mmap.mmap] = {}
         for domain, described in self.facts["domains"].items():
             for kind, expected in described["files"].items():
                 path = self.directory / expected["name"]
@@ -48,6 +53,11 @@ class Store:
                     raise DataError(f"{path}: missing; {again}")
                 if path.stat().st_size != expected["bytes"]:
                     raise DataError(f"{path}: {path.stat().st_size} bytes, expected {expected['bytes']}; {again}")
+                if kind == "images" and "encoding" in self.facts:
+                    with path.open("rb") as file:
+                        self._encoded[domain] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                    self._encoded[domain].madvise(mmap.MADV_RANDOM)
+                    continue
                 try:
                     self._arrays[domain, kind] = np.load(path, mmap_mode="r")
                 except ValueError as error:
@@ -76,6 +86,16 @@ class Store:
         """All splits of ``images``, ``labels`` or a task's maps, one after the other, memory-mapped."""
         return self._arrays[domain, kind]
 
+    def encoded(self, domain: str, row: int) -> np.ndarray:
+        """Content of one encoded image, uint8 [bytes]; rows are counted over all splits of the domain."""
+        start, stop = self._arrays[domain, "offsets"][row : row + 2].tolist()
+        return np.frombuffer(self._encoded[domain], np.uint8, stop - start, start).copy()
+
+    def release(self) -> None:
+        """Let go of the pages that were read of encoded images: they would count as this process's memory."""
+        for content in self._encoded.values():
+            content.madvise(mmap.MADV_DONTNEED)
+
     def verify(self) -> None:
         """Compare every file with its checksum.
 
@@ -85,7 +105,9 @@ class Store:
         for described in self.facts["domains"].values():
             for expected in described["files"].values():
                 path = self.directory / expected["name"]
-                if hashlib.sha256(path.read_bytes()).hexdigest() != expected["sha256"]:
+                with path.open("rb") as file:
+                    found = hashlib.file_digest(file, "sha256").hexdigest()
+                if found != expected["sha256"]:
                     raise DataError(f"{path}: checksum differs; delete {self.directory} and run snakemake again")
 
     def _slice(self, domain: str, split: str, kind: str) -> np.ndarray:

@@ -20,6 +20,9 @@ def draw(summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
     grid = _style.Grid.of(summary)
     found = list(_style.blocks(summary))
     lines = [line for block in found for line in _lines(*block, facts)]
+    # The titles of a pair's panels name both of its members.
+    if len(found) == 1 or summary["variant"].nunique() == 1 and all(len(t) == 2 for t in facts["task_sets"].values()):
+        lines = [("", panels) for _, panels in lines]
     panel = 0.42 + 0.34 * len(grid.rows)
     complete = summary["present"].all()
     bottom_height = _style.legend_height(0 if complete else 1, 1)
@@ -48,7 +51,7 @@ def draw(summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
             ax.set_title(f"$p^*$({task})" if quantity == "weight" else f"{task}: {joint} $-$ SD")
             if number == len(lines) - 1:
                 ax.set_xlabel("width")
-        axes[number, 0].set_ylabel(f"{label}\n{grid.row_axis}" if len(found) > 1 else grid.row_axis)
+        axes[number, 0].set_ylabel(f"{label}\n{grid.row_axis}" if label else grid.row_axis)
     several = summary["seeds"].max() > 1
     bars = _style.bar_axes(bottom, 2)
     for ax, quantity, label in (

@@ -149,7 +149,8 @@ def _as_grid(name: str) -> dict[str, Any]:
         architecture = Architecture.parse(name)
     except ValueError as error:
         raise UserError(f"--architecture {name}: {error}") from None
-    return {"family": architecture.family, "depth": [architecture.depth], "width": [architecture.width]}
+    grid = {"family": architecture.family, "depth": [architecture.depth], "width": [architecture.width]}
+    return grid if architecture.shared_layers is None else {**grid, "shared_layers": [architecture.shared_layers]}
 
 
 class _Members:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,7 +27,7 @@ def title(place: pd.Series, names: list[str]) -> str:
     """Name of a capacity, with the columns ``names`` before it."""
     shared = "" if pd.isna(place["shared_layers"]) else f", {int(place['shared_layers'])} shared decoder layers"
     family = place["architecture"].split("_")[0]
-    family = "ViT" if family == "vit" else family
+    family = "ViT" if family == "vit" else re.sub(r"^resnet", "ResNet-", family)
     layers = int(place["depth"])
     depth = f", {layers} layer{'s' * (layers > 1)}" if family == "ViT" else ""
     return ", ".join(

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
     from scalarization.data.dense import DenseDeviceData
     from scalarization.data.device import DeviceData
+    from scalarization.data.encoded import EncodedData
     from scalarization.training.loop import Trainer
+
+    Data = DeviceData | EncodedData | DenseDeviceData
 
 logger = logging.getLogger(__name__)
 LOG_SECONDS = 15
@@ -124,7 +127,7 @@ class _Job:
     def __init__(self, plan: Plan, shares: Sequence[Share], store: Store, stop: Stop) -> None:
         self.plan, self.shares, self.store, self.stop = plan, shares, store, stop
         self._device: torch.device | None = None
-        self._data: DeviceData | DenseDeviceData | None = None
+        self._data: Data | None = None
         self._startup: float | None = None
         self._total = sum(len(s.members) for s in shares)
         self._done = 0
@@ -262,7 +265,7 @@ class _Job:
         weights = ",".join(f"{w:.3g}" for w in member.weights)
         return f"{cell.name} run {self._done + 1}/{self._total} (p {weights}, seed {member.seed})"
 
-    def prepare(self) -> tuple[torch.device, DeviceData | DenseDeviceData]:
+    def prepare(self) -> tuple[torch.device, Data]:
         """The device and the images on it; made at the first call, from when on signals are taken note of."""
         if self._device is None or self._data is None:
             self._device, self._data = open_data(self.plan.config, [s.cell for s in self.shares], self.store)
@@ -311,8 +314,8 @@ class _CountingJob(_Job):
         write_table(self.plan.share_file(share), pa.Table.from_pylist(rows, CONFLICT_SCHEMA), metadata)
 
 
-def open_data(config: Config, cells: Sequence[Cell], store: Store) -> tuple[torch.device, DeviceData | DenseDeviceData]:
-    """The device, and on it the images of all domains, or with the maps of all tasks, that some cells need.
+def open_data(config: Config, cells: Sequence[Cell], store: Store) -> tuple[torch.device, Data]:
+    """The device, and for it the images of all domains, or with the maps of all tasks, that some cells need.
 
     Raises:
         UserError: CUDA was asked for and is not there.
@@ -322,6 +325,7 @@ def open_data(config: Config, cells: Sequence[Cell], store: Store) -> tuple[torc
 
     from scalarization.data.dense import DenseDeviceData
     from scalarization.data.device import DeviceData
+    from scalarization.data.encoded import EncodedData
 
     wanted = config.device
     if wanted == "cuda" and not torch.cuda.is_available():
@@ -339,6 +343,8 @@ def open_data(config: Config, cells: Sequence[Cell], store: Store) -> tuple[torc
             raise DataError(f"{store.directory}: holds no {kind} {found}; delete it and run again")
     if tasks:
         return device, DenseDeviceData(store, tasks, device)
+    if "encoding" in store.facts:
+        return device, EncodedData(store, needed, device, config.workers)
     return device, DeviceData(store, needed, device)
 
 

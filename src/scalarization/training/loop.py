@@ -15,6 +15,7 @@ from scalarization import methods, models, seeds
 from scalarization.data.augmentation import Augmentation
 from scalarization.data.dense import DenseDeviceData
 from scalarization.data.device import DeviceData
+from scalarization.data.encoded import EncodedData
 from scalarization.data.sampling import DomainSampler
 from scalarization.experiments import Cell, Member
 from scalarization.methods._base import FeatureMethod, GradientMethod, LossMethod
@@ -52,7 +53,9 @@ class Trainer:
         device: Where to train.
     """
 
-    def __init__(self, cell: Cell, member: Member, data: DeviceData | DenseDeviceData, device: torch.device) -> None:
+    def __init__(
+        self, cell: Cell, member: Member, data: DeviceData | EncodedData | DenseDeviceData, device: torch.device
+    ) -> None:
         self.cell, self.member, self.device = cell, member, device
         self.data = data.only(list(cell.tasks)) if isinstance(data, DenseDeviceData) else data
         self.recipe = cell.specification["recipe"]
@@ -134,10 +137,10 @@ class Trainer:
         step_seeds = [seeds.integers(self._root, self.member.seed, p, epoch, size=count) for p in purposes]
         self.network.train()
         cuda = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=cuda):
-            for index in range(first, count):
-                augmentation_seed, model_seed, method_seed = (s[index] for s in step_seeds)
-                images, labels = self.data.batch(batches[index], self.augmentation, augmentation_seed)
+        stream = self.data.batches(batches[first:], self.augmentation, step_seeds[0][first:])
+        with torch.random.fork_rng(devices=cuda), contextlib.closing(stream):
+            for index, (images, labels) in enumerate(stream, start=first):
+                model_seed, method_seed = (s[index] for s in step_seeds[1:])
                 counts = self.objective.counts(labels, domains[index])
                 # Stochastic depth draws from the global state, which is set anew at every step: nothing to save.
                 self.seed_global_state(model_seed)

@@ -1,0 +1,138 @@
+"""A store of 50,000 JPEGs: the loader against a bare decode_jpeg loop, and resident memory by the size of the store."""
+
+import io
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from sides import side_by_side
+from torchvision.io import ImageReadMode, decode_jpeg
+
+from scalarization import models
+from scalarization.architectures import Architecture
+from scalarization.benchmarks import EncodedDomain
+from scalarization.data.augmentation import Augmentation
+from scalarization.data.encoded import EncodedData
+from scalarization.data.prepare import write_store
+from scalarization.data.store import Store
+
+IMAGES, SMALL = 50_000, 5_000
+#: Pictures that are really different; the rest repeats them.
+PICTURES, BATCH, COUNTED = 400, 128, 1024
+AUGMENTATION = Augmentation({"crop_padding": 0, "flip": True, "randaugment": None, "resized_crop": 0.08})
+#: What prepare() would take from the benchmark.
+FACTS = {"classes": list(range(10)), "encoding": {"format": "jpeg"}, "image_size": 224}
+MODEL = {"stem": "plain", "channels": 8, "scale_stages": False}
+
+
+def measure():
+    """Lines of results; stores are made in a temporary directory and removed."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as directory:
+        stores = {count: make_store(Path(directory) / str(count), count) for count in (SMALL, IMAGES)}
+        size = (stores[IMAGES] / "only_images.bin").stat().st_size / 2**20
+        yield f"{size:,.0f} MiB in {IMAGES:,} images, shorter side 256 pixels, quality 90"
+        for threads in (1, 2):
+            yield compare(stores[IMAGES] / "dataset.json", threads)
+        for count, store in stores.items():
+            command = [sys.executable, __file__, str(store / "dataset.json")]
+            found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+            yield (
+                f"{count:,} images: resident {found['first']:,.0f} MiB after 5 steps, {found['last']:,.0f} MiB after "
+                f"reading all of them, {found['largest']:,.0f} MiB at most ({found['rate']:,.0f} images/s)"
+            )
+
+
+def make_store(directory, count):
+    """Prepared store of generated pictures; -> its directory."""
+    generator = np.random.default_rng(0)
+    contents = [picture(generator) for _ in range(PICTURES)]
+    rows = np.arange(count)
+    splits = {"train": rows, "validation": rows[:0], "test": rows[:0]}
+    domain = EncodedDomain(lambda row: contents[row % PICTURES], [str(r) for r in rows], rows % 10, splits)
+    write_store(directory, "generated", {"only": domain}, FACTS)
+    return directory
+
+
+def picture(generator):
+    """Smooth colours with some grain, compressed about as well as photographs."""
+    sides = [256, int(generator.integers(256, 420))]
+    height, width = generator.permutation(sides).tolist()
+    smooth = Image.fromarray(generator.integers(0, 256, (height // 16, width // 16, 3), dtype=np.uint8))
+    smooth = np.asarray(smooth.resize((width, height), Image.Resampling.BICUBIC), dtype=float)
+    grain = generator.normal(0, 6, (height, width, 1))
+    buffer = io.BytesIO()
+    Image.fromarray((smooth + grain).clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def compare(file, threads):
+    """Batches of pixels, ready to be put on the device, against decoding alone, with equally many threads."""
+    store = Store(file)
+    data = EncodedData(store, ["only"], torch.device("cpu"), workers=threads)
+    rows = torch.randperm(IMAGES, generator=torch.Generator().manual_seed(0))[:COUNTED].reshape(-1, BATCH)
+    encoded = [torch.from_numpy(store.encoded("only", int(row))) for row in rows.flatten()]
+    pool = ThreadPoolExecutor(threads)
+
+    def loader():
+        for _ in data.loaded(rows, AUGMENTATION, range(len(rows))):
+            pass
+
+    def decode(first):
+        for content in encoded[first::threads]:
+            decode_jpeg(content, mode=ImageReadMode.RGB)
+
+    def bare():
+        list(pool.map(decode, range(threads)))
+
+    ours, theirs, ratio = side_by_side(loader, bare, rounds=7)
+    alone, *both, again = (cpu_seconds(work) for work in (bare, loader, loader, bare))
+    cpu = (alone + again) / sum(both)
+    return (
+        f"{threads} thread{'s' * (threads > 1)}: {100 / ratio:.0f} % of a bare decode_jpeg loop on as many "
+        f"({COUNTED / ours:,.0f} and {COUNTED / theirs:,.0f} images/s), {100 * cpu:.0f} % by CPU time; "
+        "crop, resize to 224 pixels and flip on top"
+    )
+
+
+def cpu_seconds(work):
+    """What the threads of this process compute for."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def resident():
+    """MiB of this process, mapped files included."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS")]
+    return int(line.split()[1]) / 1024
+
+
+def train(file):
+    """Read every image once, training a small ResNet on some of the batches; prints resident memory on the way."""
+    torch.set_num_threads(1)
+    data = EncodedData(Store(file), ["only"], torch.device("cpu"), workers=2)
+    count = data.size("only", "train") // BATCH * BATCH
+    rows = torch.randperm(count, generator=torch.Generator().manual_seed(0)).reshape(-1, BATCH)
+    network = models.build(Architecture("resnet", 14, 16), MODEL, (224, 224, 3), 10)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+    seen, began = [], time.perf_counter()
+    for step, (images, labels) in enumerate(data.batches(rows, AUGMENTATION, range(len(rows)))):
+        if step < 5 or step % 20 == 0:
+            torch.nn.functional.cross_entropy(network(images), labels).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        seen.append(resident())
+    rate = count / (time.perf_counter() - began)
+    print(json.dumps({"first": seen[4], "last": seen[-1], "largest": max(seen), "rate": rate}))
+
+
+if __name__ == "__main__":
+    train(Path(sys.argv[1]))

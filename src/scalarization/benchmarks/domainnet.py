@@ -1,0 +1,133 @@
+"""``domainnet``: 345 classes in six domains, official lists, images at 224 pixels (spec section 2).
+
+The official files are ``<domain>.zip``, ``<domain>_train.txt`` and ``<domain>_test.txt``; a line of a list is a path
+inside the archive and a label. They are read from a directory, nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from scalarization.benchmarks import BenchmarkInfo, EncodedDomain
+from scalarization.benchmarks._splits import stratified_split
+from scalarization.errors import DataError
+
+#: Share of the official training set that is held out for validation (choice).
+VALIDATION = 0.1
+SPLIT_SEED = 0
+#: Folders inside the archives, in the order of the labels.
+CLASSES = tuple(
+    """
+aircraft_carrier airplane alarm_clock ambulance angel animal_migration ant anvil apple arm asparagus axe backpack
+banana bandage barn baseball baseball_bat basket basketball bat bathtub beach bear beard bed bee belt bench bicycle
+binoculars bird birthday_cake blackberry blueberry book boomerang bottlecap bowtie bracelet brain bread bridge
+broccoli broom bucket bulldozer bus bush butterfly cactus cake calculator calendar camel camera camouflage campfire
+candle cannon canoe car carrot castle cat ceiling_fan cello cell_phone chair chandelier church circle clarinet clock
+cloud coffee_cup compass computer cookie cooler couch cow crab crayon crocodile crown cruise_ship cup diamond
+dishwasher diving_board dog dolphin donut door dragon dresser drill drums duck dumbbell ear elbow elephant envelope
+eraser eye eyeglasses face fan feather fence finger fire_hydrant fireplace firetruck fish flamingo flashlight
+flip_flops floor_lamp flower flying_saucer foot fork frog frying_pan garden garden_hose giraffe goatee golf_club
+grapes grass guitar hamburger hammer hand harp hat headphones hedgehog helicopter helmet hexagon hockey_puck
+hockey_stick horse hospital hot_air_balloon hot_dog hot_tub hourglass house house_plant hurricane ice_cream jacket
+jail kangaroo key keyboard knee knife ladder lantern laptop leaf leg light_bulb lighter lighthouse lightning line lion
+lipstick lobster lollipop mailbox map marker matches megaphone mermaid microphone microwave monkey moon mosquito
+motorbike mountain mouse moustache mouth mug mushroom nail necklace nose ocean octagon octopus onion oven owl
+paintbrush paint_can palm_tree panda pants paper_clip parachute parrot passport peanut pear peas pencil penguin piano
+pickup_truck picture_frame pig pillow pineapple pizza pliers police_car pond pool popsicle postcard potato
+power_outlet purse rabbit raccoon radio rain rainbow rake remote_control rhinoceros rifle river roller_coaster
+rollerskates sailboat sandwich saw saxophone school_bus scissors scorpion screwdriver sea_turtle see_saw shark sheep
+shoe shorts shovel sink skateboard skull skyscraper sleeping_bag smiley_face snail snake snorkel snowflake snowman
+soccer_ball sock speedboat spider spoon spreadsheet square squiggle squirrel stairs star steak stereo stethoscope
+stitches stop_sign stove strawberry streetlight string_bean submarine suitcase sun swan sweater swing_set sword
+syringe table teapot teddy-bear telephone television tennis_racquet tent The_Eiffel_Tower The_Great_Wall_of_China
+The_Mona_Lisa tiger toaster toe toilet tooth toothbrush toothpaste tornado tractor traffic_light train tree triangle
+trombone truck trumpet t-shirt umbrella underwear van vase violin washing_machine watermelon waterslide whale wheel
+windmill wine_bottle wine_glass wristwatch yoga zebra zigzag
+""".split()
+)
+
+INFO = BenchmarkInfo(
+    setting="mdl",
+    domains={
+        "clipart": 33525,
+        "infograph": 36023,
+        "painting": 50416,
+        "quickdraw": 120750,
+        "real": 120906,
+        "sketch": 48212,
+    },
+    classes=CLASSES,
+    image_size=224,  # choice
+    channels=3,
+    reported=True,
+    encoded=True,
+)
+PROVENANCE = {
+    "source": "DomainNet (Peng et al., ICCV 2019), official lists of the cleaned version",
+    "licence": "research use; copyright remains with the images' owners (fair use notice of its authors)",
+    "split_seed": SPLIT_SEED,
+}
+
+
+def read(domains: list[str], downloads: Path) -> dict[str, EncodedDomain]:
+    """Labels and splits of the wanted domains, and how their images are read.
+
+    Args:
+        domains: Names of domains.
+        downloads: Directory of the official archives and lists.
+
+    Raises:
+        DataError: A file is missing, an archive is damaged or lacks a listed image, a line is not understood, or a
+            label does not belong to the class that its path names.
+    """
+    needed = [f"{d}{end}" for d in domains for end in (".zip", "_train.txt", "_test.txt")]
+    missing = [name for name in needed if not (downloads / name).is_file()]
+    if missing:
+        raise DataError(
+            f"{downloads}: DomainNet is not complete there, missing are {', '.join(missing)}; put its official "
+            "archives and lists (cleaned version) into that directory, or set data_dir in config.yaml to where they are"
+        )
+    return {name: _read(name, number, downloads) for number, name in enumerate(INFO.domains) if name in domains}
+
+
+def _read(domain: str, number: int, downloads: Path) -> EncodedDomain:
+    train, test = (_listed(downloads / f"{domain}_{split}.txt") for split in ("train", "test"))
+    paths, labels = zip(*train, *test, strict=True)
+    file = downloads / f"{domain}.zip"
+    try:
+        archive = zipfile.ZipFile(file)
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{file}: damaged ({error}); fetch it again") from None
+    absent = set(paths) - set(archive.namelist())
+    if absent:
+        raise DataError(f"{file}: lacks {len(absent)} listed images, for example {min(absent)}; fetch it again")
+    train_labels = np.array(labels[: len(train)])
+    held_out = round(VALIDATION * len(train))
+    sizes = {"train": len(train) - held_out, "validation": held_out}
+    splits = stratified_split(train_labels, sizes, np.random.default_rng([SPLIT_SEED, number]))
+    splits["test"] = np.random.default_rng([SPLIT_SEED, number, 1]).permutation(len(test)) + len(train)
+
+    def content(row: int) -> bytes:
+        try:
+            return archive.read(paths[row])
+        except (zipfile.BadZipFile, OSError) as error:
+            raise DataError(f"{file}: {paths[row]} is damaged ({error}); fetch the archive again") from None
+
+    return EncodedDomain(content, [f"{file}: {path}" for path in paths], np.array(labels), splits)
+
+
+def _listed(file: Path) -> list[tuple[str, int]]:
+    found = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        path, _, label = line.rpartition(" ")
+        folder = path.split("/")[-2] if path.count("/") else ""
+        if not label.isdecimal() or not folder:
+            raise DataError(f"{file}: line {number} is '{line}', expected a path and a label")
+        if not int(label) < len(CLASSES) or CLASSES[int(label)] != folder:
+            named = CLASSES[int(label)] if int(label) < len(CLASSES) else f"none of {len(CLASSES)}"
+            raise DataError(f"{file}: line {number}: label {label} of {path} is {named}; fetch the official list again")
+        found.append((path, int(label)))
+    return found

@@ -1,0 +1,434 @@
+"""DomainNet's official files, the store of encoded images, and what is cut out of them."""
+
+import hashlib
+import io
+import json
+import math
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from torchvision.io import ImageReadMode, decode_jpeg
+
+from scalarization.benchmarks import SPLITS, domainnet
+from scalarization.data import encode, encoded
+from scalarization.data.augmentation import Augmentation
+from scalarization.data.encoded import Crops, EncodedData, middle
+from scalarization.data.prepare import prepare
+from scalarization.data.store import Store
+from scalarization.errors import DataError
+
+CPU = torch.device("cpu")
+#: Domain -> images of each of the first four classes in the official train and test lists.
+SIZES = {"real": ((12, 9, 8, 11), (3, 2, 2, 3)), "sketch": ((7, 6, 5, 2), (2, 2, 2, 2))}
+AUGMENTATION = Augmentation({"crop_padding": 0, "flip": True, "randaugment": None, "resized_crop": 0.2})
+PLAIN = Augmentation({"crop_padding": 0, "flip": False, "randaugment": None})
+
+
+def picture(generator, width, height):
+    coarse = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def content(image, kind="JPEG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def write_official(folder):
+    """<domain>.zip and the two lists, as on the data set's page; -> path in the archive -> content."""
+    generator, contents = np.random.default_rng(0), {}
+    folder.mkdir(parents=True, exist_ok=True)
+    for domain, sizes in SIZES.items():
+        written = []
+        for split, counts in zip(("train", "test"), sizes, strict=True):
+            lines = []
+            for label, count in enumerate(counts):
+                for number in range(count):
+                    size = generator.integers(120, 420, 2).tolist()
+                    name = f"{domain}/{domainnet.CLASSES[label]}/{domain}_{label:03d}_{split}_{number:06d}"
+                    kind = "PNG" if domain == "sketch" and number % 2 else "JPEG"
+                    path = f"{name}.{'png' if kind == 'PNG' else 'jpg'}"
+                    contents[path] = content(picture(generator, *size), kind)
+                    lines.append(f"{path} {label}")
+                    written.append(path)
+            (folder / f"{domain}_{split}.txt").write_text("\n".join(lines) + "\n")
+        with zipfile.ZipFile(folder / f"{domain}.zip", "w") as archive:
+            for path in sorted(written):
+                archive.writestr(path, contents[path])
+            archive.writestr(f"{domain}/{domainnet.CLASSES[0]}/not_in_any_list.jpg", b"not an image")
+    return contents
+
+
+@pytest.fixture(scope="module")
+def official(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("official")
+    return folder, write_official(folder)
+
+
+@pytest.fixture(scope="module")
+def store(official, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("store") / "domainnet"
+    prepare(directory, "domainnet", list(SIZES), official[0])
+    return Store(directory / "dataset.json")
+
+
+@pytest.fixture(scope="module")
+def data(store):
+    return EncodedData(store, list(SIZES), CPU, workers=2)
+
+
+# --- The official files ---
+
+
+def test_classes_and_sizes_are_the_published_ones():
+    assert len(domainnet.CLASSES) == len(set(domainnet.CLASSES)) == 345
+    assert sum(domainnet.INFO.domains.values()) == 409832  # "about 410k" training images
+    assert [n.lower().replace("_", "").replace("-", "") for n in domainnet.CLASSES] == sorted(
+        n.lower().replace("_", "").replace("-", "") for n in domainnet.CLASSES
+    )
+
+
+def test_splits_are_the_official_ones_with_a_tenth_held_out(official):
+    for domain, found in domainnet.read(list(SIZES), official[0]).items():
+        train, test = (sum(s) for s in SIZES[domain])
+        sizes = {split: len(rows) for split, rows in found.splits.items()}
+        assert sizes == {"train": train - round(train / 10), "validation": round(train / 10), "test": test}
+        official_split = {
+            split: {found.names[r].split(": ")[1].split("_")[-2] for r in rows} for split, rows in found.splits.items()
+        }
+        assert official_split == {"train": {"train"}, "validation": {"train"}, "test": {"test"}}
+        assert sorted(np.concatenate(list(found.splits.values())).tolist()) == list(range(train + test))
+        for row, (name, label) in enumerate(zip(found.names, found.labels, strict=True)):
+            assert name.split("/")[-2] == domainnet.CLASSES[label]
+            assert found.content(row) == official[1][name.split(": ")[1]]
+
+
+def test_every_missing_file_is_named(tmp_path):
+    (tmp_path / "real_train.txt").write_text("")
+    with pytest.raises(DataError) as caught:
+        domainnet.read(["real", "sketch"], tmp_path)
+    for name in ("real.zip", "real_test.txt", "sketch.zip", "sketch_train.txt", "sketch_test.txt", "data_dir"):
+        assert name in str(caught.value)
+    assert "real_train.txt" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("sketch/airplane/a.jpg 0", "label 0 of sketch/airplane/a.jpg is aircraft_carrier"),
+        ("sketch/airplane/a.jpg 345", "none of 345"),
+        ("sketch/airplane/a.jpg", "expected a path and a label"),
+        ("a.jpg 1", "expected a path and a label"),
+        ("sketch/airplane/gone.jpg 1", "lacks 1 listed images, for example sketch/airplane/gone.jpg"),
+    ],
+)
+def test_lists_that_cannot_be_right_are_named(official, tmp_path, line, words):
+    for file in official[0].glob("sketch*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    with (tmp_path / "sketch_test.txt").open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(DataError, match=words):
+        domainnet.read(["sketch"], tmp_path)
+
+
+def test_archive_that_is_none_is_named(official, tmp_path):
+    for file in official[0].glob("sketch*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "sketch.zip").write_bytes(b"<html>not found</html>")
+    with pytest.raises(DataError, match=r"sketch\.zip: damaged"):
+        domainnet.read(["sketch"], tmp_path)
+
+
+def test_file_that_is_no_image_is_named(official, tmp_path):
+    for file in official[0].glob("sketch*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    with (tmp_path / "sketch_test.txt").open("a") as file:
+        file.write(f"sketch/{domainnet.CLASSES[0]}/not_in_any_list.jpg 0\n")
+    with pytest.raises(DataError, match=r"not_in_any_list\.jpg: not readable as an image"):
+        prepare(tmp_path / "store", "domainnet", ["sketch"], tmp_path)
+    assert not (tmp_path / "store" / "dataset.json").exists()
+
+
+# --- What is stored ---
+
+
+def test_small_jpegs_stay_and_all_others_are_bounded():
+    generator = np.random.default_rng(1)
+    small = content(picture(generator, 200, 300))
+    assert encode.encode(small)[0] == small
+    for kind, size in (("JPEG", (600, 512)), ("PNG", (300, 900)), ("PNG", (100, 40))):
+        stored, _ = encode.encode(content(picture(generator, *size), kind))
+        with Image.open(io.BytesIO(stored)) as image:
+            assert image.format == "JPEG" and image.mode == "RGB"
+            factor = min(1, 256 / min(size))
+            assert image.size == tuple(round(side * factor) for side in size)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "CMYK", "1"])
+def test_every_kind_of_image_becomes_rgb(mode):
+    image = Image.new("RGBA", (20, 30), (255, 255, 255, 0))
+    image.paste((0, 0, 0, 255), (0, 0, 10, 30))
+    kind = "JPEG" if mode == "CMYK" else "PNG"
+    source = image if mode == "RGBA" else image.convert("LA") if mode == "LA" else image.convert("RGB").convert(mode)
+    if mode not in ("RGBA", "LA"):
+        source = Image.composite(image.convert("RGB"), Image.new("RGB", image.size, "white"), image.getchannel("A"))
+        source = source.convert(mode)
+    pixels = decode_jpeg(torch.from_numpy(np.frombuffer(encode.encode(content(source, kind))[0], np.uint8).copy()))
+    # Black at the left; at the right white, which is also what transparency becomes.
+    assert pixels.shape == (3, 30, 20) and pixels[:, :, :8].max() < 25 and pixels[:, :, 12:].min() > 230
+
+
+def test_store_holds_every_image_under_its_label(official, store):
+    contents = official[1]
+    for domain, original in domainnet.read(list(SIZES), official[0]).items():
+        rows = np.concatenate([original.splits[s] for s in SPLITS])
+        labels = np.concatenate([store.labels(domain, s) for s in SPLITS])
+        assert np.array_equal(labels, original.labels[rows])
+        for place, row in enumerate(rows):
+            stored = store.encoded(domain, place).tobytes()
+            assert stored == encode.encode(contents[original.names[row].split(": ")[1]])[0]
+    store.verify()
+    assert store.facts["encoding"] == {"format": "jpeg", "shorter_side": 256, "quality": 90}
+
+
+def test_normalisation_is_that_of_the_stored_pixels_up_to_compression(store):
+    domains = []
+    for domain in SIZES:
+        train = len(store.labels(domain, "train"))
+        images = [np.asarray(Image.open(io.BytesIO(store.encoded(domain, row)))) / 255 for row in range(train)]
+        domains.append([[(i**power).mean((0, 1)) for i in images] for power in (1, 2)])
+    mean, square = (np.mean([np.mean(d[power], axis=0) for d in domains], axis=0) for power in (0, 1))
+    np.testing.assert_allclose(store.facts["normalisation"]["mean"], mean, atol=5e-4)
+    np.testing.assert_allclose(store.facts["normalisation"]["std"], np.sqrt(square - mean**2), atol=5e-4)
+
+
+def test_preparing_twice_gives_the_same_bytes(official, store, tmp_path):
+    prepare(tmp_path / "again", "domainnet", list(SIZES), official[0])
+    for file in store.directory.iterdir():
+        assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes(), file.name
+
+
+def test_damage_is_named(store, tmp_path):
+    for file in store.directory.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    blob = tmp_path / "real_images.bin"
+    start, stop = np.load(tmp_path / "real_offsets.npy")[3:5]
+    damaged = bytearray(blob.read_bytes())
+    damaged[start:stop] = bytes(stop - start)
+    blob.write_bytes(damaged)
+    found = EncodedData(Store(tmp_path / "dataset.json"), ["real"], CPU)
+    with pytest.raises(DataError, match="image 3 of real is damaged"):
+        found.batch(torch.arange(8), PLAIN, 0)
+    with pytest.raises(DataError, match=r"real_images\.bin: checksum differs"):
+        Store(tmp_path / "dataset.json").verify()
+    blob.write_bytes(damaged[:-1])
+    with pytest.raises(DataError, match=r"real_images\.bin: .* bytes, expected"):
+        Store(tmp_path / "dataset.json")
+
+
+# --- What is cut out ---
+
+
+@given(st.integers(0, 10**6), st.integers(1, 900), st.integers(1, 900), st.floats(0.01, 1))
+def test_crops_lie_inside(seed, height, width, smallest):
+    crops = Crops(seed, 3, smallest, flip=True)
+    for number in range(3):
+        top, left, tall, wide = crops.box(number, height, width)
+        assert 0 <= top and 0 <= left and 0 < tall and 0 < wide and top + tall <= height and left + wide <= width
+    top, left, side, _ = middle(height, width)
+    assert 0 <= top and 0 <= left and top + side <= height and left + side <= width
+
+
+def test_crops_are_distributed_as_published():
+    count, side = 4000, 400
+    crops = Crops(5, count, 0.08, flip=True)
+    boxes = np.array([crops.box(n, side, side) for n in range(count)])
+    area, ratio = boxes[:, 2] * boxes[:, 3] / side**2, boxes[:, 3] / boxes[:, 2]
+    assert 0.08 * 0.97 < area.min() and area.max() <= 1
+    assert 0.74 < ratio.min() < 0.78 and 1.28 < ratio.max() < 1.35
+    assert abs(np.median(np.log(ratio))) < 0.03
+    # Uniform on [0.08, 1], but that the largest ones of unequal sides do not fit into a square.
+    assert 0.45 < area.mean() < 0.54
+    assert abs(crops.flipped.mean() - 0.5) < 0.05
+    # The place is uniform over what is left.
+    place = boxes[:, 0] / (side - boxes[:, 2] + 1)
+    assert abs(place.mean() - 0.5) < 0.03 and abs(place.std() - math.sqrt(1 / 12)) < 0.03
+    assert not Crops(5, count, 0.08, flip=False).flipped.any()
+
+
+def test_whole_image_crop_of_a_square_is_a_resize(store, data):
+    crops = Crops(0, 1, 1.0, flip=False)
+    # No draw of the whole area at another ratio fits: the middle at the nearest ratio is the square itself.
+    assert crops.box(0, 200, 200) == (0, 0, 200, 200)
+
+
+def test_evaluation_sees_the_middle(store, data):
+    start = data.start("sketch", "test")
+    found = data.images[start : start + 3]
+    assert found.shape == (3, 3, 224, 224) and found.dtype == torch.uint8
+    for number in range(3):
+        row = store.facts["domains"]["sketch"]["splits"]["test"][0] + number
+        image = Image.open(io.BytesIO(store.encoded("sketch", row)))
+        side = round(0.875 * min(image.size))
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        expected = image.resize((224, 224), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
+        difference = np.abs(found[number].permute(1, 2, 0).numpy().astype(int) - np.asarray(expected))
+        assert difference.mean() < 1.5 and difference.max() <= 12
+    labels = store.labels("sketch", "test")[:3]
+    assert data.labels[start : start + 3].tolist() == labels.tolist()
+
+
+def test_slices_in_any_order_are_the_same_images(data):
+    whole = data.images[0:40].clone()
+    for first, last in ((10, 20), (20, 30), (30, 36), (0, 10), (10, 20)):
+        assert torch.equal(data.images[first:last], whole[first:last])
+    assert data.images.shape == (len(data.labels), 3, 224, 224)
+
+
+def test_batches_do_not_depend_on_threads_or_where_they_begin(store, data):
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.stack([torch.randperm(40, generator=generator)[:21] for _ in range(5)])
+    seeds = [11, 12, 13, 14, 15]
+    expected = list(data.batches(rows, AUGMENTATION, seeds))
+    one = EncodedData(store, list(SIZES), CPU, workers=1)
+    found = list(one.batches(rows, AUGMENTATION, seeds))
+    for (images, labels), (again, same) in zip(expected, found, strict=True):
+        assert torch.equal(images, again) and torch.equal(labels, same)
+    later = list(one.batches(rows[3:], AUGMENTATION, seeds[3:]))
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(later, expected[3:], strict=True))
+    assert torch.equal(one.batch(rows[2], AUGMENTATION, 13)[0], expected[2][0])
+    assert not torch.equal(one.batch(rows[2], AUGMENTATION, 14)[0], expected[2][0])
+
+
+def test_augmented_image_is_its_crop_mirrored_or_not(store, data):
+    rows, seed = torch.arange(12), 3
+    images, _ = data.batch(rows, AUGMENTATION, seed)
+    crops = Crops(seed, 12, 0.2, flip=True)
+    assert 0 < crops.flipped.sum() < 12
+    mean, std = (torch.tensor(store.facts["normalisation"][k])[:, None, None] for k in ("mean", "std"))
+    for number, row in enumerate(rows.tolist()):
+        pixels = Image.open(io.BytesIO(store.encoded("real", row)))
+        top, left, height, width = crops.box(number, pixels.height, pixels.width)
+        cut = pixels.resize((224, 224), Image.Resampling.BILINEAR, box=(left, top, left + width, top + height))
+        cut = np.asarray(cut)[:, ::-1] if crops.flipped[number] else np.asarray(cut)
+        shown = ((images[number] * std + mean) * 255).permute(1, 2, 0).numpy()
+        assert np.abs(shown - cut).mean() < 2
+
+
+def test_leaving_in_the_middle_stops_the_threads(data):
+    stream = data.batches(torch.arange(40).reshape(4, 10), AUGMENTATION, [1, 2, 3, 4])
+    next(stream)
+    stream.close()
+    assert torch.isfinite(data.batch(torch.arange(4), AUGMENTATION, 1)[0]).all()
+
+
+# --- Training from it ---
+
+
+@pytest.fixture
+def preset():
+    return {
+        "description": "A few steps from encoded images.",
+        "benchmarks": {
+            "domainnet": {
+                "domains": list(SIZES),
+                "reference": "real",
+                "model": {"stem": "deep", "channels": 4},
+                "recipe": {
+                    "lr": 1e-3,
+                    # Steps are counted on the official size of the training set: three of an epoch.
+                    "batch_size": 40500,
+                    "epochs": 1,
+                    "augmentation": {"resized_crop": 0.2, "flip": True},
+                },
+            }
+        },
+        "experiments": {
+            "pair": {
+                "benchmark": "domainnet",
+                "task_sets": {"real+sketch": list(SIZES)},
+                "architectures": {"family": "resnet", "depth": [14], "width": [16]},
+                "methods": {"uniform": {}},
+                "seeds": 1,
+            }
+        },
+        "artifacts": {"figure_a": {"experiment": "pair"}},
+    }
+
+
+def test_run_goes_on_in_the_middle_of_an_epoch(preset, make_plan, data, one_thread):
+    from scalarization.experiments import Member
+    from scalarization.training.loop import Trainer
+
+    cell = make_plan(preset).cells["domainnet/real+sketch/resnet14_w16/uniform/base"]
+    assert cell.specification["steps_per_epoch"] == 3
+    cell.specification["recipe"]["batch_size"] = 9
+
+    class Left(Exception):
+        pass
+
+    def trained(trainer, until=None):
+        def after_step():
+            if trainer.step == until:
+                raise Left
+
+        try:
+            trainer.train_epoch(after_step)
+            trainer.evaluate_epoch()
+        except Left:
+            pass
+        return trainer
+
+    def fresh():
+        return Trainer(cell, Member(0, 0, (0.5, 0.5)), data, CPU)
+
+    whole = trained(fresh())
+    for step in (1, 2):
+        resumed = fresh()
+        resumed.load_state(trained(fresh(), step).state())
+        assert resumed.step == step
+        trained(resumed)
+        assert json.dumps(resumed.rows) == json.dumps(whole.rows)
+        for name, value in whole.network.state_dict().items():
+            assert torch.equal(resumed.network.state_dict()[name], value), name
+
+
+def test_resized_crop_needs_encoded_images(tiny, make_plan):
+    from scalarization.errors import ConfigError
+
+    tiny["benchmarks"]["digits"]["recipe"]["augmentation"] = {"resized_crop": 0.1}
+    with pytest.raises(ConfigError, match=r"resized_crop = 0\.1 is for benchmarks whose images are decoded"):
+        make_plan(tiny)
+
+
+def test_only_what_is_in_use_is_held(data, monkeypatch):
+    """Batches are made ahead of their use, but only so many."""
+    made = []
+    original = encoded._Making.__init__
+
+    def counted(self, *arguments):
+        made.append(self)
+        original(self, *arguments)
+
+    monkeypatch.setattr(encoded._Making, "__init__", counted)
+    for used, _ in enumerate(data.batches(torch.arange(40).reshape(10, 4), PLAIN, range(10))):
+        assert len(made) <= used + 1 + encoded.AHEAD
+
+
+def test_checksums_are_those_of_the_files(store):
+    for described in store.facts["domains"].values():
+        for file in described["files"].values():
+            content = (store.directory / file["name"]).read_bytes()
+            assert (len(content), hashlib.sha256(content).hexdigest()) == (file["bytes"], file["sha256"])
+
+
+def test_decoded_pixels_are_pillows(store):
+    image = decode_jpeg(torch.from_numpy(store.encoded("real", 0)), mode=ImageReadMode.RGB)
+    expected = np.asarray(Image.open(io.BytesIO(store.encoded("real", 0))))
+    assert np.abs(image.permute(1, 2, 0).numpy().astype(int) - expected).mean() < 1

@@ -1,0 +1,253 @@
+"""ResNets: shapes as published, BatchNorm under domains mixed in a batch, every method on them."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from scalarization import methods, models, resnets
+from scalarization.architectures import Architecture, forward_flops
+from scalarization.data.device import DeviceData
+from scalarization.data.prepare import prepare
+from scalarization.data.store import Store
+from scalarization.experiments import Cell, Member
+from scalarization.training.gradients import Batch, TaskGradients
+from scalarization.training.loop import Trainer
+
+CPU = torch.device("cpu")
+PLAIN = {"stem": "plain", "channels": 64, "scale_stages": False}
+SMALL = {"stem": "deep", "channels": 4, "scale_stages": False}
+RECIPE = {
+    "optimizer": "adamw",
+    "lr": 3e-3,
+    "weight_decay": 0.05,
+    "decay_bias_and_norm": False,
+    "momentum": 0.9,
+    "batch_size": 24,
+    "warmup_epochs": 1,
+    "schedule": "cosine",
+    "eval_every": 2,
+    "augmentation": {"crop_padding": 2, "flip": True, "randaugment": None},
+    "precision": "float32",
+    "compile": False,
+    "accumulate": 1,
+    "resolve": "after",
+}
+DOMAINS = ("noto", "openmoji", "emojione")
+TRAINED = sorted(n for n in methods.names() if hasattr(methods.load(n), "build"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_compute_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def styles(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("styles")
+    prepare(directory, "emoji_styles", list(DOMAINS), directory)
+    data = DeviceData(Store(directory / "dataset.json"), list(DOMAINS), CPU)
+    # The last evaluation looks at every split: a few images of each are enough here.
+    data.size = lambda domain, split: 20 if split == "test" else 30
+    return data
+
+
+def cell_of(method="uniform", **recipe):
+    specification = {
+        "model": SMALL,
+        "recipe": {**RECIPE, **recipe},
+        "epochs": 2,
+        "steps_per_epoch": 2,
+        "root_seed": 0,
+        "threads": 1,
+        "setting": "mdl",
+        "classes": 16,
+        "evaluated": list(DOMAINS),
+        "method_options": methods.with_defaults(method, {}),
+    }
+    return Cell("emoji_styles", "three", DOMAINS, Architecture("resnet", 14, 16), method, "base", specification, ())
+
+
+def trained(cell, data, steps=None):
+    class Left(Exception):
+        pass
+
+    trainer = Trainer(cell, Member(0, 0, (1 / 3,) * 3), data, CPU)
+
+    def after_step():
+        if trainer.step == steps:
+            raise Left
+
+    try:
+        finish(trainer, after_step)
+    except Left:
+        pass
+    return trainer
+
+
+def finish(trainer, after_step=lambda: None):
+    while trainer.epoch < 2:
+        trainer.train_epoch(after_step)
+        trainer.evaluate_epoch()
+
+
+def everything(trainer):
+    """Parameters and BatchNorm's running statistics."""
+    return torch.cat([v.detach().double().flatten() for v in trainer.network.state_dict().values()])
+
+
+# --- Shapes ---
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "classes", "millions"),
+    [
+        ("resnet50_w64", PLAIN, 1000, 25.557),  # He et al. 2016
+        ("resnet101_w64", PLAIN, 1000, 44.549),
+        ("resnet26_w64", PLAIN, 1000, 15.995),  # timm's resnet26
+        ("resnet50_w16", PLAIN, 345, 6.6),  # spec section 2: the bottleneck narrowed ...
+        ("resnet50_w16", {**PLAIN, "scale_stages": True}, 345, 1.7),  # ... and every stage
+    ],
+)
+def test_parameters_are_as_published(name, options, classes, millions):
+    with torch.device("meta"):
+        network = models.build(Architecture.parse(name), options, (224, 224, 3), classes)
+    found = sum(p.numel() for p in network.parameters()) / 1e6
+    assert found == pytest.approx(millions, abs=0.05 if millions < 10 else 5e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "size", "channels"),
+    [
+        ("resnet26_w64", PLAIN, 64, 3),
+        ("resnet50_w16", PLAIN, 65, 3),
+        ("resnet26_w16", {**PLAIN, "scale_stages": True}, 64, 3),
+        ("resnet14_w32", SMALL, 32, 3),
+        ("resnet14_w48", {**SMALL, "channels": 16}, 31, 1),
+    ],
+)
+def test_flops_are_those_of_the_real_network(name, options, size, channels):
+    architecture = Architecture.parse(name)
+    network = models.build(architecture, options, (size, size, channels), 10).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, channels, size, size))
+    head = 2 * models.head(network).in_features * 10
+    assert forward_flops(architecture, options, size, channels) == counter.get_total_flops() - head
+
+
+def test_width_narrows_the_bottleneck_alone_unless_stages_scale():
+    narrow = models.build(Architecture("resnet", 26, 16), PLAIN, (64, 64, 3), 5)
+    assert narrow.conv1.out_channels == 64 and narrow.layer1[0].conv2.out_channels == 16
+    assert models.head(narrow).in_features == 2048
+    scaled = models.build(Architecture("resnet", 26, 16), {**PLAIN, "scale_stages": True}, (64, 64, 3), 5)
+    assert scaled.layer1[0].conv2.out_channels == 16 and models.head(scaled).in_features == 512
+    assert resnets.stages(16, PLAIN)[-1] == (512, 128)
+
+
+def test_head_and_features_make_the_logits():
+    network = models.build(Architecture("resnet", 14, 16), SMALL, (32, 32, 3), 5).eval()
+    images = torch.randn(3, 3, 32, 32)
+    torch.testing.assert_close(models.head(network)(models.features(network, images)), network(images))
+
+
+# --- BatchNorm ---
+
+
+def test_batchnorm_normalises_all_domains_of_a_batch_together(styles):
+    network = trained(cell_of(), styles, steps=1).network.train()
+    start = [styles.start(d, "train") for d in DOMAINS]
+    images = styles.normalise(styles.images[[s + i for s in start for i in range(4)]])
+    seen = []
+    network.bn1.register_forward_hook(lambda module, inputs, output: seen.append((inputs[0], output)))
+    network(images)
+    before, after = seen[0]
+    before = before.detach().double()
+    mean, variance = before.mean((0, 2, 3), keepdim=True), before.var((0, 2, 3), unbiased=False, keepdim=True)
+    weight, bias = (p.detach().double()[:, None, None] for p in (network.bn1.weight, network.bn1.bias))
+    expected = (before - mean) / (variance + network.bn1.eps).sqrt() * weight + bias
+    # bn1 is followed by an activation that works in place on its output.
+    torch.testing.assert_close(after.double(), expected.relu(), atol=1e-4, rtol=1e-4)
+
+
+def test_evaluation_uses_running_statistics(styles):
+    network = trained(cell_of(), styles).network.eval()
+    start = styles.start("noto", "test")
+    images = styles.normalise(styles.images[start : start + 8])
+    alone = torch.cat([network(images[i : i + 1]) for i in range(8)])
+    torch.testing.assert_close(alone, network(images), atol=1e-4, rtol=1e-4)
+
+
+def test_task_gradients_with_batchnorm_equal_separate_passes(styles):
+    trainer = trained(cell_of(), styles, steps=1)
+    network, objective = trainer.network.double().train(), trainer.objective
+    domains = torch.arange(30) % 3
+    rows = [styles.start(DOMAINS[d], "train") + i for i, d in enumerate(domains.tolist())]
+    batch = Batch(styles.normalise(styles.images[rows]).double(), styles.labels[rows], domains, torch.bincount(domains))
+    gradients = TaskGradients(network, objective, trainer.autocast)
+    assert not gradients.split_by_domain  # every domain's statistics are the whole batch's
+    jacobian = torch.zeros(3, gradients.size, dtype=torch.float64)
+    gradients.add(batch, jacobian, torch.zeros(3, dtype=torch.float64))
+    for task in range(3):
+        losses = objective.task_losses(network(batch.images), batch.labels, batch.domains, batch.counts)
+        found = torch.autograd.grad(losses[task], gradients.shared)
+        torch.testing.assert_close(jacobian[task], torch.cat([g.flatten() for g in found]))
+
+
+# --- Training ---
+
+
+@pytest.mark.parametrize("method", ["uniform", *TRAINED])
+def test_every_method_goes_on_bit_for_bit(styles, method):
+    cell = cell_of(method)
+    whole = trained(cell, styles)
+    assert torch.isfinite(everything(whole)).all()
+    resumed = Trainer(cell, Member(0, 0, (1 / 3,) * 3), styles, CPU)
+    resumed.load_state(trained(cell, styles, steps=3).state())
+    finish(resumed)
+    assert torch.equal(everything(resumed), everything(whole))
+    assert json.dumps(resumed.rows) == json.dumps(whole.rows)
+
+
+def test_update_of_a_gradient_method_lands_on_its_parameters(styles):
+    """MGDA of one step by SGD: the parameters move by the learning rate times a convex mix of task gradients."""
+    plain = {"optimizer": "sgd", "weight_decay": 0.0, "momentum": 0.0, "warmup_epochs": 0, "schedule": "constant"}
+    cell = cell_of("mgda", lr=0.1, **plain)
+    before = Trainer(cell, Member(0, 0, (1 / 3,) * 3), styles, CPU)
+    after = trained(cell, styles, steps=1)
+    flat = [torch.cat([p.detach().flatten() for p in t.gradients.task_gradients.shared]) for t in (before, after)]
+    step = (flat[0] - flat[1]) / 0.1
+    jacobian = after.gradients._jacobian
+    weights = torch.linalg.lstsq(jacobian.T.double(), step[:, None].double()).solution
+    assert weights.sum().item() == pytest.approx(1, abs=1e-3) and (weights > -1e-3).all()
+    torch.testing.assert_close((jacobian.T.double() @ weights).flatten(), step.double(), atol=2e-5, rtol=1e-3)
+
+
+def test_accumulation_sees_micro_batches(styles):
+    """BatchNorm's statistics are those of a micro-batch: 6 x 4 is another step than 24, and says so in the docs."""
+    whole, parts = (
+        everything(trained(cell_of(optimizer="sgd", lr=0.1, accumulate=a), styles, steps=1)) for a in (1, 4)
+    )
+    assert not torch.allclose(whole, parts, atol=1e-5)
+    averages = {
+        a: trained(cell_of(accumulate=a), styles, steps=1).network.bn1.num_batches_tracked.item() for a in (1, 4)
+    }
+    assert averages == {1: 1, 4: 4}
+
+
+def test_domains_that_no_batch_has_are_left_out(styles):
+    for method in ("pcgrad", "uncertainty", "rotograd"):
+        trainer = trained(cell_of(method, batch_size=2), styles)
+        assert torch.isfinite(everything(trainer)).all()
+        assert np.isfinite([r["value"] for r in trainer.rows]).all()
+
+
+def test_all_metrics_are_there(styles):
+    rows = {(r["split"], r["task"], r["metric"]) for r in trained(cell_of(), styles).rows if r["epoch"] == 2}
+    wanted = itertools.product(("train", "validation", "test"), DOMAINS, ("accuracy", "loss"))
+    assert set(wanted) <= rows
