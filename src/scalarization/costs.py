@@ -51,7 +51,7 @@ def cost_table(plan: Plan) -> pa.Table:
             "steps_per_run": search.cell.steps,
             "steps": search.population * search.cell.steps,
             "images": search.population * plan.images(search.cell),
-            "training_flops": search.population * plan.flops(search.cell),
+            "training_flops": float(search.population * plan.flops(search.cell)),
             "hours": plan.search_seconds(search) / 3600,
             "done": plan.search_file(search).is_file(),
         }
