@@ -23,7 +23,7 @@ ARCHITECTURE = "vit_d2_w8"
 def searching(tiny):
     """The tiny preset with a search by PBT and one by PB2, and cells that are trained with what they find."""
     tiny["benchmarks"]["digits"]["recipe"] |= {"epochs": 5}
-    tiny["searches"] = {"evolved": SEARCH, "bandit": SEARCH | {"method": "pb2", "population": 3, "quantile": 0.4}}
+    tiny["searches"] = {"evolved": dict(SEARCH), "bandit": SEARCH | {"method": "pb2", "population": 3, "quantile": 0.4}}
     tiny["experiments"]["found"] = {
         "benchmark": "digits",
         "task_sets": SEARCH["task_set"],

@@ -109,6 +109,11 @@ class EncodedData(Normalisation):
         self.images = _Middles(self)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        return (self.size_in_pixels, self.size_in_pixels, 3)
+
     def start(self, domain: str, split: str) -> int:
         """Row of the first image of a split."""
         return self._bounds[domain, split][0]

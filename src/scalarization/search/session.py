@@ -26,6 +26,8 @@ from scalarization.training.stop import Stop
 logger = logging.getLogger(__name__)
 #: Attempts at an interval beyond the first.
 RETRIES = 2
+#: Attempts to start Ray, which gives up after 30 s by itself.
+STARTS = 3
 Row = dict[str, Any]
 
 
@@ -163,8 +165,16 @@ def _ray(plan: Plan, workers: int | None) -> Iterator[int]:
         ray.init(**quiet)
     else:
         cpus = (workers or len(os.sched_getaffinity(0))) * plan.config.threads
-        # The smallest object store that Ray allows: what members hand on are a few numbers.
-        ray.init(num_cpus=cpus, object_store_memory=80 * 2**20, include_dashboard=False, **quiet)
+        for attempt in range(STARTS):
+            try:
+                # The smallest object store that Ray allows: what members hand on are a few numbers.
+                ray.init(num_cpus=cpus, object_store_memory=80 * 2**20, include_dashboard=False, **quiet)
+                break
+            except Exception as error:  # noqa: BLE001 - Ray raises this very class when a busy machine is too slow
+                ray.shutdown()
+                if attempt == STARTS - 1:
+                    raise UserError(f"Ray does not start: {error}") from error
+                logger.warning("Ray did not start, tried again: %s", error)
     try:
         found = ray.cluster_resources()
         room = int(found.get("CPU", 0)) // plan.config.threads
