@@ -36,8 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plan = Plan(load_config(options.config, overrides))
         options.run(plan, options)
     except UserError as error:
-        logging.getLogger(__name__).error("%s", error, extra={"terminal": True})
-        return EXIT_STOPPED if isinstance(error, StoppedError) else EXIT_ERROR
+        stopped = isinstance(error, StoppedError)
+        level = logging.WARNING if stopped else logging.ERROR  # leaving when asked to is no failure
+        logging.getLogger(__name__).log(level, "%s", error, extra={"terminal": True})
+        return EXIT_STOPPED if stopped else EXIT_ERROR
     except Exception:
         logging.getLogger(__name__).exception("unexpected error", extra={"terminal": True})
         raise
@@ -61,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     verb("plan", _plan, "print cells, runs, steps and estimated cost, and write them to plan.parquet")
+    verb("status", _status, "tell what is done, running, waiting and failed, and what time it will take")
     prepare = verb("prepare", _prepare, "make the prepared store of a benchmark")
     prepare.add_argument("--benchmark", required=True)
     train = verb("train", _train, "train cells (or parts of cells) and write their run files")
@@ -126,6 +129,12 @@ def _plan(plan: Plan, options: argparse.Namespace) -> None:
     from scalarization.costs import print_plan
 
     print_plan(plan)
+
+
+def _status(plan: Plan, options: argparse.Namespace) -> None:
+    from scalarization.status import print_status
+
+    print_status(plan)
 
 
 def _prepare(plan: Plan, options: argparse.Namespace) -> None:

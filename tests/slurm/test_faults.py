@@ -1,0 +1,167 @@
+"""What happens to jobs on a cluster, one fault for each of several jobs of one run; the results are a local run's."""
+
+import time
+
+import pyarrow.parquet as pq
+import pytest
+
+from scalarization.config import load_config
+from scalarization.data.store import Store
+from scalarization.experiments import Plan
+from scalarization.training.records import RunRecord
+
+#: Long enough to be hit after its first checkpoint, and a cell, and so a job, for each fault.
+PRESET = {
+    "description": "One long run per job.",
+    "jobs": {"minutes": 0, "memory_mb": 1000},
+    "benchmarks": {
+        "digits": {
+            "domains": ["mnist", "optdigits"],
+            "reference": "optdigits",
+            "model": {"patch": 4, "heads": 2, "mlp_ratio": 2, "drop_path": 0.1},
+            "recipe": {"lr": 3e-3, "batch_size": 100, "epochs": 60, "warmup_epochs": 1, "eval_every": 30},
+        }
+    },
+    "experiments": {
+        "pair": {
+            "benchmark": "digits",
+            "task_sets": {"mnist+optdigits": ["mnist", "optdigits"]},
+            "architectures": {"family": "vit", "depth": [1], "width": [24]},
+            "methods": {"uniform": {}},
+            "variants": {},
+            "seeds": 1,
+        }
+    },
+    "artifacts": {"figure_b": {"experiment": "pair"}},
+}
+FAULTS = ("time_limit", "cancel", "requeue", "node_down", "preempt_cancel", "preempt_requeue", "twice")
+#: Faults after which Slurm itself runs the job again, if it has not left by then.
+PARTITIONS = {"preempt_cancel": "cancelled", "preempt_requeue": "requeued"}
+
+
+class Run:
+    """One run of a workflow in which every job meets with its fault."""
+
+    def __init__(self, checkout):
+        self.checkout, self.slurm = checkout, checkout.slurm
+        PRESET["experiments"]["pair"]["variants"] = {fault: {} for fault in FAULTS}
+        checkout.write(PRESET)
+        overrides = {"preset": str(checkout.directory / "mine.yaml"), "checkpoint_seconds": 0.5}
+        overrides["results"] = str(checkout.directory / "results")
+        self.plan = Plan(load_config(checkout.directory / "config.yaml", overrides))
+        self.rules = {job.shares[0].cell.variant: f"train_{job.name}" for job in self.plan.jobs()}
+        self.cells = {cell.variant: cell for cell in self.plan.cells.values()}
+
+    def local(self):
+        """The same runs in one process, without a cluster."""
+        local = ["--preset", "mine.yaml", "--set", "results=local"]
+        of = ("python", "-m", "scalarization")
+        self.checkout.finish(self.checkout.start(*of, "prepare", "--benchmark", "digits", *local))
+        cells = [part for cell in self.cells.values() for part in ("--cell", cell.name)]
+        self.checkout.finish(self.checkout.start(*of, "train", *cells, *local))
+        return self.checkout.directory / "local" / "mine"
+
+    def start(self):
+        targets = [str(self.plan.run_file(cell).relative_to(self.checkout.directory)) for cell in self.cells.values()]
+        where = [f"{self.rules[fault]}:slurm_partition={partition}" for fault, partition in PARTITIONS.items()]
+        knobs = ["preset=mine.yaml", "checkpoint_seconds=0.5"]
+        return self.checkout.snakemake(
+            "--seconds-between-status-checks=2", "--set-resources", *where, "--config", *knobs, "--", *targets
+        )
+
+    def attempts(self, fault):
+        """Slurm's jobs for one of the workflow's, in order."""
+        return {n: facts for n, facts in self.slurm.jobs().items() if facts.get("Comment") == f"rule_{self.rules[fault]}"}
+
+    def is_training(self, fault):
+        """Number and facts of the first attempt once it has saved a state; None before."""
+        running = {n: facts for n, facts in self.attempts(fault).items() if facts["JobState"] == "RUNNING"}
+        if not running:
+            return None
+        cell = self.cells[fault]
+        digest = Store(self.plan.store_file("digits")).digest
+        record = RunRecord(self.plan.config.results / "checkpoints", cell, cell.members[0], digest, cell.code)
+        assert not record.finished_file.exists(), f"{fault} came too late"
+        return next(iter(running.items())) if list(record.directory.glob("step_*.ckpt")) else None
+
+    def strike(self, fault, number, facts):
+        """Let a fault happen to a running job."""
+        ask = self.slurm.ask
+        if fault == "time_limit":
+            # A minute in all: less than what Slurm gives notice of.
+            ask("scontrol", "update", f"JobId={number}", "TimeLimit=1")
+        elif fault == "cancel":
+            ask("scancel", number)
+        elif fault == "requeue":
+            ask("scontrol", "requeue", number)
+        elif fault == "node_down":
+            # Whatever else is on that node is hit as well.
+            ask("scontrol", "update", f"NodeName={facts['NodeList']}", "State=DOWN", "Reason=test")
+            ask("scontrol", "update", f"NodeName={facts['NodeList']}", "State=RESUME")
+        elif fault == "twice":
+            cell, log = self.cells[fault].name, self.checkout.directory / "twice.log"
+            command = f"python -m scalarization train --preset mine.yaml --cell {cell}"
+            ask("sbatch", f"--chdir={self.checkout.directory}", f"--output={log}", "--comment=second", f"--wrap={command}")
+        else:
+            ask("sbatch", "--partition=urgent", f"--nodelist={facts['NodeList']}", "--exclusive", "--wrap=sleep 1")
+
+
+@pytest.fixture(scope="module")
+def run(make_checkout):
+    run = Run(make_checkout())
+    process = run.start()
+    pending = set(FAULTS)
+    end = time.monotonic() + 300
+    struck = {}
+    while pending:
+        assert process.poll() is None and time.monotonic() < end, process.said()
+        for fault in sorted(pending):
+            if found := run.is_training(fault):
+                run.strike(fault, *found)
+                struck[fault] = found[0]
+                pending.discard(fault)
+        time.sleep(0.2)
+    run.struck, run.said = struck, run.checkout.finish(process)
+    run.locally = run.local()
+    return run
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_ends_with_the_values_of_a_local_run(run, fault):
+    cell = run.cells[fault]
+    file = run.plan.run_file(cell)
+    assert pq.read_table(file).equals(pq.read_table(run.locally / file.relative_to(run.plan.config.results)))
+
+
+def states(run, fault):
+    return [facts["JobState"] for facts in run.attempts(fault).values()]
+
+
+@pytest.mark.parametrize("fault", ["time_limit", "preempt_cancel"])
+def test_job_leaves_by_itself_and_another_goes_on(run, fault):
+    """It has said so, and its end is an exit status of its own: Snakemake waits for ever for PREEMPTED."""
+    assert states(run, fault) == ["FAILED", "COMPLETED"]
+    log = (run.plan.config.results / f"logs/{run.rules[fault]}.log").read_text()
+    assert "received SIGTERM; state saved at step" in log and "goes on from step" in log
+
+
+def test_cancelled_job_goes_on_in_another(run):
+    assert states(run, "cancel") == ["CANCELLED", "COMPLETED"]
+    assert "goes on from step" in (run.plan.config.results / f"logs/{run.rules['cancel']}.log").read_text()
+
+
+@pytest.mark.parametrize("fault", ["requeue", "node_down"])
+def test_requeued_job_goes_on_itself(run, fault):
+    (facts,) = run.attempts(fault).values()
+    assert facts["JobState"] == "COMPLETED" and int(facts["Restarts"]) >= 1
+    assert "goes on from step" in (run.plan.config.results / f"logs/{run.rules[fault]}.log").read_text()
+
+
+def test_second_copy_waits_for_the_first(run):
+    (second,) = [facts for facts in run.slurm.jobs().values() if facts.get("Comment") == "second"]
+    assert second["JobState"] == "COMPLETED" and states(run, "twice") == ["COMPLETED"]
+    assert "another process trains this run; waiting for it" in (run.checkout.directory / "twice.log").read_text()
+
+
+def test_nothing_is_left_behind(run):
+    assert not list(run.plan.config.results.rglob("*.part")) and not list(run.plan.config.results.rglob("*.ckpt*"))
