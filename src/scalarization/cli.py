@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import os
+import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         _log_to(options.log)
+        if options.log:  # so that `status` knows that a job which failed was begun again
+            logging.getLogger(__name__).info("begins as process %d on %s", os.getpid(), platform.node())
         # The workflow hands on what its command line changed; see workflow/rules/common.smk.
         overrides = json.loads(os.environ.get("SCALARIZATION_OVERRIDES", "{}"))
         overrides.update(_assignment(text) for text in options.set)

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from scalarization.data.store import Store
 from scalarization.errors import DataError
-from scalarization.experiments import Cell, Job, Plan, Share
+from scalarization.experiments import Job, Plan, Share
 from scalarization.searches import Search
 from scalarization.storage import read_metadata
 from scalarization.training.interval import Intervals
@@ -60,7 +60,7 @@ class Status:
 
     Attributes:
         parts: Benchmark and kind (``runs``, ``conflicts``, ``searches``) -> its runs.
-        failures: Log file -> last error of a job that is not running.
+        failures: Log file -> the error that a job ended with.
         artifacts: Artifact -> whether all its files are there. They may be older than what they are drawn from.
     """
 
@@ -141,16 +141,17 @@ class _Look:
             self._add(part, states, log)
 
     def _add(self, part: Part, states: Counter[str], log: Path) -> None:
-        error = _last_error(log) if states["waiting"] and not states["running"] else None
-        if error:
+        """Count a job's runs; what is not done of one whose last words are an error has failed."""
+        unfinished = states["running"] + states["waiting"]
+        if unfinished and (error := _last_error(log)):
             self.failures[log] = error
-            states["failed"] = states.pop("waiting")
+            states = Counter(done=states["done"], failed=unfinished)
         part.states.update(states)
 
     def _written(self, share: Share) -> bool:
         """Whether a share's file, or its whole cell's, is there and is what the preset and the code say now."""
         cell = share.cell
-        expected = {k: v for k, v in _plain(cell.describe()).items()}
+        expected = _plain(cell.describe())
         for file in {self._plan.share_file(share), self._plan.run_file(cell)}:
             facts = self._facts(file)
             # What a search found was not known to the plan.

@@ -71,7 +71,9 @@ class Run:
 
     def attempts(self, fault):
         """Slurm's jobs for one of the workflow's, in order."""
-        return {n: facts for n, facts in self.slurm.jobs().items() if facts.get("Comment") == f"rule_{self.rules[fault]}"}
+        return {
+            n: facts for n, facts in self.slurm.jobs().items() if facts.get("Comment") == f"rule_{self.rules[fault]}"
+        }
 
     def is_training(self, fault):
         """Number and facts of the first attempt once it has saved a state; None before."""
@@ -97,11 +99,16 @@ class Run:
         elif fault == "node_down":
             # Whatever else is on that node is hit as well.
             ask("scontrol", "update", f"NodeName={facts['NodeList']}", "State=DOWN", "Reason=test")
-            ask("scontrol", "update", f"NodeName={facts['NodeList']}", "State=RESUME")
         elif fault == "twice":
             cell, log = self.cells[fault].name, self.checkout.directory / "twice.log"
             command = f"python -m scalarization train --preset mine.yaml --cell {cell}"
-            ask("sbatch", f"--chdir={self.checkout.directory}", f"--output={log}", "--comment=second", f"--wrap={command}")
+            ask(
+                "sbatch",
+                f"--chdir={self.checkout.directory}",
+                f"--output={log}",
+                "--comment=second",
+                f"--wrap={command}",
+            )
         else:
             ask("sbatch", "--partition=urgent", f"--nodelist={facts['NodeList']}", "--exclusive", "--wrap=sleep 1")
 

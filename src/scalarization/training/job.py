@@ -143,7 +143,7 @@ class _Job:
             record = self.record(share.cell, member)
             finished = record.finished()
             if finished is None:
-                with record.locked():
+                with record.locked(lambda: self.stop.reason):
                     finished = record.finished() or self._train_member(share.cell, member, record)
             self._done += 1
             rows += self._rows(share.cell, member, finished["rows"])
