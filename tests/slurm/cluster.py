@@ -6,6 +6,7 @@ are not seen, and whatever is left over dies with their first process. Needs roo
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -49,10 +50,11 @@ PreemptType=preempt/partition_prio
 PreemptMode=CANCEL
 SlurmdParameters=config_overrides
 NodeName=n[1-{nodes}] NodeHostname={host} NodeAddr=127.0.0.1 Port=[17001-{last_port}] CPUs=8 RealMemory=32000 Gres=gpu:2
-PartitionName=main Nodes=n[1-3] Default=YES PriorityTier=10 PreemptMode=OFF
-PartitionName=cancelled Nodes=n4 PriorityTier=1 PreemptMode=CANCEL GraceTime=30
-PartitionName=requeued Nodes=n5 PriorityTier=1 PreemptMode=REQUEUE GraceTime=30
-PartitionName=urgent Nodes=n[4-5] PriorityTier=100 PreemptMode=OFF
+PartitionName=main Nodes=n[1-2] Default=YES PriorityTier=10 PreemptMode=OFF
+PartitionName=cancelled Nodes=n3 PriorityTier=1 PreemptMode=CANCEL GraceTime=30
+PartitionName=requeued Nodes=n4 PriorityTier=1 PreemptMode=REQUEUE GraceTime=30
+PartitionName=urgent Nodes=n[3-4] PriorityTier=100 PreemptMode=OFF
+PartitionName=fragile Nodes=n[5-6] PreemptMode=OFF
 """
 
 
@@ -71,7 +73,7 @@ def missing():
 class Cluster:
     """A running cluster; its files are in `directory`."""
 
-    def __init__(self, directory, nodes=5):
+    def __init__(self, directory, nodes=6):
         self.directory = directory
         for name in ("etc", "munge", "socket", "log", "state", "dev"):
             (directory / name).mkdir(parents=True)
@@ -99,7 +101,8 @@ class Cluster:
             )
         self.wait_for(lambda: (directory / "started").exists(), "the daemons")
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        self._enter = ["nsenter", f"--target={children[0]}", "--net", "--mount", "--pid"]
+        self._first = children[0]
+        self._enter = ["nsenter", f"--target={self._first}", "--net", "--mount", "--pid"]
         idle = ["sinfo", "--noheader", "--states=idle", "--Node", "--format=%N"]
         self.wait_for(lambda: len(set(self.ask(*idle, check=False).split())) == nodes, f"{nodes} idle nodes")
 
@@ -132,6 +135,31 @@ class Cluster:
             if "JobId" in facts:
                 found[int(facts["JobId"])] = facts
         return dict(sorted(found.items()))
+
+    def crash(self, node):
+        """A node fails: its daemon and all processes of its jobs die at once."""
+        jobs = [n for n, facts in self.jobs().items() if facts.get("NodeList") == node]
+        steps = tuple(f"slurmstepd: [{job}." for job in jobs)
+        for pid in self._processes():
+            try:
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+                environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            except OSError:  # it has ended, or is nobody that could be looked at
+                continue
+            daemon = command.endswith(f"slurmd -N {node}") or command.startswith(steps)
+            if daemon or f"SLURMD_NODENAME={node}".encode() in environment:
+                os.kill(pid, signal.SIGKILL)
+        self.ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=crashed")
+
+    def _processes(self):
+        """Processes of this cluster's, daemons first, and of nobody else's."""
+        own = os.readlink(f"/proc/{self._first}/ns/pid")
+        for pid in sorted(int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit()):
+            try:
+                if os.readlink(f"/proc/{pid}/ns/pid") == own:
+                    yield pid
+            except OSError:  # it has ended, or is nobody that could be looked at
+                continue
 
     def end(self):
         self.process.kill()

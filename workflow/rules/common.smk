@@ -46,7 +46,7 @@ results = plan.config.results
 # text is the same everywhere: where it changes, Snakemake runs a rule again. They `exec`, so that a signal to the job's
 # processes reaches Python, which saves its state, and finds no shell that dies of it first.
 if workflow.remote_exec:
-    os.environ["SCALARIZATION_REMOTE"] = "1"
+    os.environ.update(SCALARIZATION_REMOTE="1")
 
 
 def memory(request):
