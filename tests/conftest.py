@@ -55,7 +55,13 @@ hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
 #: The longest files. Two workers take whole files (what a file's tests share is made once), and these first.
-FIRST = ("workflow/test_run.py", "faults/test_dying.py", "workflow/test_presets.py")
+FIRST = (
+    "slurm/test_smoke.py",
+    "slurm/test_faults.py",
+    "workflow/test_run.py",
+    "faults/test_dying.py",
+    "workflow/test_presets.py",
+)
 
 
 def pytest_collection_modifyitems(items):

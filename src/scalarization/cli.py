@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import os
+import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         _log_to(options.log)
+        if options.log:  # so that `status` knows that a job which failed was begun again
+            logging.getLogger(__name__).info("begins as process %d on %s", os.getpid(), platform.node())
         # The workflow hands on what its command line changed; see workflow/rules/common.smk.
         overrides = json.loads(os.environ.get("SCALARIZATION_OVERRIDES", "{}"))
         overrides.update(_assignment(text) for text in options.set)
@@ -36,8 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plan = Plan(load_config(options.config, overrides))
         options.run(plan, options)
     except UserError as error:
-        logging.getLogger(__name__).error("%s", error, extra={"terminal": True})
-        return EXIT_STOPPED if isinstance(error, StoppedError) else EXIT_ERROR
+        stopped = isinstance(error, StoppedError)
+        level = logging.WARNING if stopped else logging.ERROR  # leaving when asked to is no failure
+        logging.getLogger(__name__).log(level, "%s", error, extra={"terminal": True})
+        return EXIT_STOPPED if stopped else EXIT_ERROR
     except Exception:
         logging.getLogger(__name__).exception("unexpected error", extra={"terminal": True})
         raise
@@ -61,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     verb("plan", _plan, "print cells, runs, steps and estimated cost, and write them to plan.parquet")
+    verb("status", _status, "tell what is done, running, waiting and failed, and what time it will take")
     prepare = verb("prepare", _prepare, "make the prepared store of a benchmark")
     prepare.add_argument("--benchmark", required=True)
     train = verb("train", _train, "train cells (or parts of cells) and write their run files")
@@ -126,6 +132,12 @@ def _plan(plan: Plan, options: argparse.Namespace) -> None:
     from scalarization.costs import print_plan
 
     print_plan(plan)
+
+
+def _status(plan: Plan, options: argparse.Namespace) -> None:
+    from scalarization.status import print_status
+
+    print_status(plan)
 
 
 def _prepare(plan: Plan, options: argparse.Namespace) -> None:

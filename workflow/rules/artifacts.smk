@@ -10,6 +10,7 @@ for artifact in plan.artifacts():
             plan.summary_file(artifact),
         log:
             results / f"logs/summarize_{artifact}.log",
+        localrule: True
         params:
             artifact=artifact,
             fingerprint=plan.artifact_fingerprint(artifact),
@@ -34,6 +35,7 @@ for artifact in plan.artifacts():
             ],
         log:
             results / f"logs/draw_{artifact}.log",
+        localrule: True
         params:
             artifact=artifact,
             code=drawing_digest(plan.artifact_kind(artifact)),

@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
+from scalarization import resources as needs
 from scalarization.config import load_config, parse_value
 from scalarization.digests import code_digest, drawing_digest
 from scalarization.errors import UserError
@@ -40,3 +41,17 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 results = plan.config.results
+
+# Whether this is a job on a cluster, with a time limit and cores of its own. Commands ask the environment, so that their
+# text is the same everywhere: where it changes, Snakemake runs a rule again. They `exec`, so that a signal to the job's
+# processes reaches Python, which saves its state, and finds no shell that dies of it first.
+if workflow.remote_exec:
+    os.environ.update(SCALARIZATION_REMOTE="1")
+
+
+def memory(request):
+    return lambda wildcards, attempt: request.memory(attempt)
+
+
+def runtime(request):
+    return lambda wildcards, attempt: request.runtime(attempt)

@@ -1,5 +1,6 @@
 # Prepared stores -> counts of gradient conflicts. Like training, a job takes several small cells.
 for job in plan.conflict_jobs():
+    request = needs.of_job(plan, job)
 
     rule:
         name:
@@ -12,8 +13,14 @@ for job in plan.conflict_jobs():
             results / f"logs/conflicts_{job.name}.log",
         priority: round(job.seconds)
         threads: plan.config.threads
+        resources:
+            gpu=request.gpu,
+            cpus_per_task=request.cpus,
+            mem_mb=memory(request),
+            runtime=runtime(request),
         params:
             cells=[f"--cell {share.name}" for share in job.shares],
             fingerprint=[share.fingerprint() for share in job.shares],
         shell:
-            "python -m scalarization conflicts {params.cells} --log {log}"
+            "exec python -m scalarization conflicts {params.cells} --log {log}"
+            " ${{SCALARIZATION_REMOTE:+--time-limit {resources.runtime}}}"

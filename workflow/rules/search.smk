@@ -1,5 +1,6 @@
 # Prepared stores -> histories of searches of the weights. One job makes all searches of a session, on all cores.
 for session, searches in plan.search_sessions().items():
+    request = needs.of_session(plan, searches)
 
     rule:
         name:
@@ -13,8 +14,16 @@ for session, searches in plan.search_sessions().items():
         # Before the training jobs, some of which wait for its weights.
         priority: 1000000
         threads: workflow.cores
+        resources:
+            gpu=request.gpu,
+            cpus_per_task=request.cpus,
+            mem_mb=memory(request),
+            runtime=runtime(request),
+            workers=request.cpus // plan.config.threads,
         params:
             searches=[f"--search {search.name}" for search in searches],
             fingerprint=[plan.search_fingerprint(search) for search in searches],
         shell:
-            "python -m scalarization search {params.searches} --workers {threads} --log {log}"
+            "workers=${{SCALARIZATION_REMOTE:+{resources.workers}}}; "
+            "exec python -m scalarization search {params.searches} --workers ${{workers:-{threads}}} --log {log}"
+            " ${{SCALARIZATION_REMOTE:+--time-limit {resources.runtime}}}"

@@ -1,5 +1,6 @@
 # Prepared stores -> run files. A job trains several small cells, or a part of a large one; see `jobs` in the preset.
 for job in plan.jobs():
+    request = needs.of_job(plan, job)
 
     rule:
         name:
@@ -12,11 +13,17 @@ for job in plan.jobs():
             results / f"logs/train_{job.name}.log",
         priority: round(job.seconds)
         threads: plan.config.threads + plan.config.workers * plan.info(job.benchmark).encoded
+        resources:
+            gpu=request.gpu,
+            cpus_per_task=request.cpus,
+            mem_mb=memory(request),
+            runtime=runtime(request),
         params:
             cells=[f"--cell {share.name}" for share in job.shares],
             fingerprint=[share.fingerprint() for share in job.shares],
         shell:
-            "python -m scalarization train {params.cells} --log {log}"
+            "exec python -m scalarization train {params.cells} --log {log}"
+            " ${{SCALARIZATION_REMOTE:+--time-limit {resources.runtime}}}"
 
 
 for cell in plan.cells.values():
@@ -31,6 +38,7 @@ for cell in plan.cells.values():
                 plan.share_outputs(Share(cell)),
             log:
                 results / f"logs/merge_{cell.slug}.log",
+            localrule: True
             params:
                 cell=cell.name,
             shell:
@@ -38,6 +46,7 @@ for cell in plan.cells.values():
 
 
 for name in plan.costs():
+    request = needs.of_costs(plan, name)
 
     rule:
         name:
@@ -50,6 +59,11 @@ for name in plan.costs():
             results / f"logs/bench_{name}.log",
         # Times are compared: nothing else should run meanwhile.
         threads: workflow.cores
+        resources:
+            gpu=request.gpu,
+            cpus_per_task=request.cpus,
+            mem_mb=memory(request),
+            runtime=runtime(request),
         params:
             name=name,
             fingerprint=plan.costs_fingerprint(name),

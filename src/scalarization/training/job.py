@@ -49,7 +49,7 @@ def train_shares(plan: Plan, shares: Sequence[Share], time_limit: float | None) 
         DataError: The prepared store or a search is missing or damaged, or an output cannot be written.
         StoppedError: The job was asked to stop; its state is saved, and the same call goes on from there.
     """
-    _run(_Job, plan, [_with_policy(plan, share) for share in shares], time_limit)
+    _run(_Job, plan, [with_policy(plan, share) for share in shares], time_limit)
 
 
 def count_conflicts(plan: Plan, cells: Sequence[Cell], time_limit: float | None) -> None:
@@ -149,7 +149,7 @@ class _Job:
             record = self.record(share.cell, member)
             finished = self._finished(share, record)
             if finished is None:
-                with record.locked():
+                with record.locked(lambda: self.stop.reason):
                     finished = self._finished(share, record) or self._train_member(share.cell, member, record)
             self._done += 1
             records.append((_identity(share.cell, member), record))
@@ -348,7 +348,7 @@ def open_data(config: Config, cells: Sequence[Cell], store: Store) -> tuple[torc
     return device, DeviceData(store, needed, device)
 
 
-def _with_policy(plan: Plan, share: Share) -> Share:
+def with_policy(plan: Plan, share: Share) -> Share:
     """A share whose weights a search found: the policy in its specification, the last weights in its members."""
     search = plan.search_of(share.cell)
     if search is None:

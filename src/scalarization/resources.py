@@ -1,0 +1,92 @@
+"""What a job asks a cluster for, from the plan's estimates. No torch: every Snakemake process parses this."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scalarization.experiments import Job, Plan
+from scalarization.searches import Search
+
+#: Minutes that every job asks for beside its training: waiting for a file system, imports, evaluation, leaving in time.
+OVERHEAD_MINUTES = 10
+#: What a measurement of costs asks for: it cannot go on where it was stopped, and takes minutes.
+BENCH_MINUTES = 60
+
+
+@dataclass(frozen=True)
+class Request:
+    """Resources of one job at its first attempt.
+
+    Attributes:
+        gpu: GPUs.
+        cpus: CPU cores.
+        memory_mb: Main memory in MB; a later attempt gets as many times more.
+        minutes: Wall time; a later attempt gets as many times more, up to ``max_minutes``.
+        max_minutes: Longest wall time ever asked for. What is left then is done by the next attempt.
+    """
+
+    gpu: int
+    cpus: int
+    memory_mb: int
+    minutes: int
+    max_minutes: int
+
+    def memory(self, attempt: int) -> int:
+        """MB of an attempt, counted from 1."""
+        return self.memory_mb * attempt
+
+    def runtime(self, attempt: int) -> int:
+        """Minutes of an attempt, counted from 1."""
+        return min(self.minutes * attempt, self.max_minutes)
+
+
+def of_job(plan: Plan, job: Job) -> Request:
+    """A job that trains, or counts conflicts."""
+    return _request(plan, plan.config.threads, _memory(plan, job.benchmark), job.seconds)
+
+
+def of_session(plan: Plan, searches: Sequence[Search]) -> Request:
+    """A job that makes the searches of a session; its cores are those of its workers.
+
+    Members that share a GPU are not assumed to be faster together than one after the other.
+    """
+    workers = sum(s.population for s in searches)
+    seconds = sum(map(plan.search_seconds, searches))
+    if gpus(plan):
+        workers = min(workers, max(1, math.floor(1 / plan.config.preset["jobs"]["gpus_per_member"])))
+    else:
+        workers = min(workers, plan.config.preset["jobs"]["search_workers"])
+        seconds /= workers
+    # A worker needs about half of what a job does: no second copy of results, no evaluation of test data.
+    memory = _memory(plan, searches[0].cell.benchmark) * (2 + workers) // 2
+    return _request(plan, workers * plan.config.threads, memory, seconds)
+
+
+def of_costs(plan: Plan, name: str) -> Request:
+    """A job that makes a measurement of costs."""
+    memory = _memory(plan, plan.config.preset["costs"][name]["benchmark"])
+    limit = plan.config.preset["jobs"]["max_minutes"]
+    return Request(gpus(plan), plan.config.threads, 2 * memory, min(BENCH_MINUTES, limit), limit)
+
+
+def gpus(plan: Plan) -> int:
+    """GPUs of a job. The machine that submits need not have one itself, so ``device: auto`` asks for one."""
+    return 0 if plan.config.device == "cpu" else 1
+
+
+def _request(plan: Plan, cpus: int, memory: int, seconds: float) -> Request:
+    jobs = plan.config.preset["jobs"]
+    seconds += plan.config.preset["throughput"]["seconds_per_job"]
+    minutes = OVERHEAD_MINUTES + math.ceil(jobs["time_factor"] * seconds / 60)
+    return Request(gpus(plan), cpus, memory, min(minutes, jobs["max_minutes"]), jobs["max_minutes"])
+
+
+def _memory(plan: Plan, benchmark: str) -> int:
+    """MB of one process: libraries, and twice the images (training, the other splits, and batches on their way)."""
+    info = plan.info(benchmark)
+    domains = plan.config.preset["benchmarks"][benchmark]["domains"]
+    images = sum(info.domains[domain] for domain in domains)
+    image_bytes = info.image_size**2 * info.channels
+    return plan.config.preset["jobs"]["memory_mb"] + math.ceil(2 * images * image_bytes / 2**20)

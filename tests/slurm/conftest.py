@@ -1,0 +1,88 @@
+"""Checkouts in which snakemake runs with `--profile slurm`, on a cluster of the test's own."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from . import cluster
+
+#: What a run needs of the checkout.
+PARTS = ("Snakefile", "config.yaml", "workflow", "src", "profiles", "slurm")
+#: This cluster has no accounting, and nobody wants to wait.
+QUICK = ("--slurm-status-command=squeue", "--slurm-init-seconds-before-status-checks=4", "--latency-wait=5")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.parent == cluster.HERE:
+            item.add_marker(pytest.mark.slurm)
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory):
+    """A running cluster."""
+    why_not = cluster.missing()
+    if why_not:
+        pytest.skip(f"no Slurm to test with: {why_not}")
+    running = cluster.Cluster(tmp_path_factory.mktemp("cluster") / "slurm")
+    yield running
+    running.end()
+
+
+class Checkout:
+    """A copy of what a run needs. Its commands run inside of the cluster's namespaces."""
+
+    def __init__(self, directory, slurm):
+        self.directory, self.slurm = directory, slurm
+        directory.mkdir()
+        for part in PARTS:
+            source = cluster.HERE.parents[1] / part
+            if source.is_dir():
+                shutil.copytree(source, directory / part, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(source, directory / part)
+
+    def write(self, preset, name="mine"):
+        (self.directory / f"{name}.yaml").write_text(yaml.safe_dump(preset, sort_keys=False))
+
+    def start(self, *arguments):
+        """A running command."""
+        dropped = ("PYTHONPATH", "SCALARIZATION_OVERRIDES")
+        environment = {k: v for k, v in os.environ.items() if k not in dropped and not k.startswith("PYTEST")}
+        environment["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), environment["PATH"]])
+        log = (self.directory / f"said_{len(list(self.directory.glob('said_*')))}.txt").open("w+")
+        process = subprocess.Popen(
+            self.slurm.command(*arguments, folder=self.directory),
+            env={**environment, "PYTHONPATH": str(self.directory / "src")},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        process.said = lambda: (log.seek(0), log.read())[1]
+        return process
+
+    def snakemake(self, *arguments):
+        """A running `snakemake --cores all --profile slurm`."""
+        return self.start("snakemake", "--cores", "all", "--profile", "slurm", *QUICK, *arguments)
+
+    def finish(self, process, seconds=400, status=0):
+        """What a command said when it has ended with this exit status."""
+        try:
+            process.wait(timeout=seconds)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                print(process.said(), *self.slurm.jobs().values(), sep="\n")
+        logs = "\n".join(f.read_text() for f in self.directory.glob(".snakemake/slurm_logs/**/*.log"))
+        assert process.returncode == status, f"{process.said()}\n{logs[-20000:]}"
+        return process.said()
+
+
+@pytest.fixture(scope="module")
+def make_checkout(slurm, tmp_path_factory):
+    """() -> a fresh copy of the checkout."""
+    return lambda: Checkout(tmp_path_factory.mktemp("slurm") / "checkout", slurm)

@@ -1,0 +1,185 @@
+"""What happens to jobs on a cluster, one fault for each of several jobs of one run; the results are a local run's."""
+
+import math
+import re
+import time
+
+import pyarrow.parquet as pq
+import pytest
+
+from scalarization.config import load_config
+from scalarization.data.store import Store
+from scalarization.experiments import Plan
+from scalarization.training.records import RunRecord
+
+#: Long enough to be hit after its first checkpoint, and a cell, and so a job, for each fault.
+PRESET = {
+    "description": "One long run per job.",
+    "jobs": {"minutes": 0, "memory_mb": 1000},
+    "benchmarks": {
+        "digits": {
+            "domains": ["mnist", "optdigits"],
+            "reference": "optdigits",
+            "model": {"patch": 4, "heads": 2, "mlp_ratio": 2, "drop_path": 0.1},
+            "recipe": {"lr": 3e-3, "batch_size": 100, "epochs": 60, "warmup_epochs": 1, "eval_every": 30},
+        }
+    },
+    "experiments": {
+        "pair": {
+            "benchmark": "digits",
+            "task_sets": {"mnist+optdigits": ["mnist", "optdigits"]},
+            "architectures": {"family": "vit", "depth": [1], "width": [24]},
+            "methods": {"uniform": {}},
+            "variants": {},
+            "seeds": 1,
+        }
+    },
+    "artifacts": {"figure_b": {"experiment": "pair"}},
+}
+FAULTS = ("time_limit", "cancel", "requeue", "node_down", "preempt_cancel", "preempt_requeue", "twice")
+#: Nodes that only one of them hits.
+PARTITIONS = {"node_down": "fragile", "preempt_cancel": "cancelled", "preempt_requeue": "requeued"}
+
+
+class Run:
+    """One run of a workflow in which every job meets with its fault."""
+
+    def __init__(self, checkout):
+        self.checkout, self.slurm = checkout, checkout.slurm
+        PRESET["experiments"]["pair"]["variants"] = {fault: {} for fault in FAULTS}
+        checkout.write(PRESET)
+        overrides = {"preset": str(checkout.directory / "mine.yaml"), "checkpoint_seconds": 0.5}
+        overrides["results"] = str(checkout.directory / "results")
+        self.plan = Plan(load_config(checkout.directory / "config.yaml", overrides))
+        self.rules = {job.shares[0].cell.variant: f"train_{job.name}" for job in self.plan.jobs()}
+        self.cells = {cell.variant: cell for cell in self.plan.cells.values()}
+
+    def local(self):
+        """The same runs in one process, without a cluster."""
+        local = ["--preset", "mine.yaml", "--set", "results=local"]
+        of = ("python", "-m", "scalarization")
+        self.checkout.finish(self.checkout.start(*of, "prepare", "--benchmark", "digits", *local))
+        cells = [part for cell in self.cells.values() for part in ("--cell", cell.name)]
+        self.checkout.finish(self.checkout.start(*of, "train", *cells, *local))
+        return self.checkout.directory / "local" / "mine"
+
+    def start(self):
+        targets = [str(self.plan.run_file(cell).relative_to(self.checkout.directory)) for cell in self.cells.values()]
+        where = [f"{self.rules[fault]}:slurm_partition={partition}" for fault, partition in PARTITIONS.items()]
+        knobs = ["preset=mine.yaml", "checkpoint_seconds=0.5"]
+        return self.checkout.snakemake(
+            "--seconds-between-status-checks=2", "--set-resources", *where, "--config", *knobs, "--", *targets
+        )
+
+    def attempts(self, fault):
+        """Slurm's jobs for one of the workflow's, in order."""
+        return {
+            n: facts for n, facts in self.slurm.jobs().items() if facts.get("Comment") == f"rule_{self.rules[fault]}"
+        }
+
+    def is_training(self, fault):
+        """Number and facts of an attempt once it has saved a state; None before."""
+        running = {n: facts for n, facts in self.attempts(fault).items() if facts["JobState"] == "RUNNING"}
+        if not running:
+            return None
+        if fault == "twice":
+            return next(iter(running.items()))  # both are to meet at the beginning
+        cell = self.cells[fault]
+        digest = Store(self.plan.store_file("digits")).digest
+        record = RunRecord(self.plan.config.results / "checkpoints", cell, cell.members[0], digest, cell.code)
+        assert not record.finished_file.exists(), f"{fault} came too late"
+        return next(iter(running.items())) if list(record.directory.glob("step_*.ckpt")) else None
+
+    def strike(self, fault, number, facts):
+        """Let a fault happen to a running job."""
+        ask = self.slurm.ask
+        if fault == "time_limit":
+            # Between 30 and 90 seconds are left: less than what Slurm gives notice of, enough to save a state.
+            hours, minutes, seconds = map(int, facts["RunTime"].split(":"))
+            limit = math.ceil((hours * 3600 + minutes * 60 + seconds + 30) / 60)
+            ask("scontrol", "update", f"JobId={number}", f"TimeLimit={limit}")
+        elif fault == "cancel":
+            ask("scancel", number)
+        elif fault == "requeue":
+            ask("scontrol", "requeue", number)
+        elif fault == "node_down":
+            self.slurm.crash(facts["NodeList"])
+        elif fault == "twice":
+            cell, log = self.cells[fault].name, self.checkout.directory / "twice.log"
+            command = f"python -m scalarization train --preset mine.yaml --cell {cell}"
+            ask(
+                "sbatch",
+                f"--chdir={self.checkout.directory}",
+                f"--output={log}",
+                "--comment=second",
+                f"--wrap={command}",
+            )
+        else:
+            ask("sbatch", "--partition=urgent", f"--nodelist={facts['NodeList']}", "--exclusive", "--wrap=sleep 1")
+
+
+@pytest.fixture(scope="module")
+def run(make_checkout):
+    run = Run(make_checkout())
+    process = run.start()
+    pending = set(FAULTS)
+    end = time.monotonic() + 300
+    struck = {}
+    while pending:
+        assert process.poll() is None and time.monotonic() < end, process.said()
+        for fault in sorted(pending):
+            if found := run.is_training(fault):
+                run.strike(fault, *found)
+                struck[fault] = found[0]
+                pending.discard(fault)
+        time.sleep(0.2)
+    run.struck, run.said = struck, run.checkout.finish(process)
+    run.locally = run.local()
+    return run
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_ends_with_the_values_of_a_local_run(run, fault):
+    cell = run.cells[fault]
+    file = run.plan.run_file(cell)
+    assert pq.read_table(file).equals(pq.read_table(run.locally / file.relative_to(run.plan.config.results)))
+
+
+def states(run, fault):
+    return [facts["JobState"] for facts in run.attempts(fault).values()]
+
+
+def log(run, fault):
+    return (run.plan.config.results / f"logs/{run.rules[fault]}.log").read_text()
+
+
+def test_job_saves_its_state_before_the_time_limit(run):
+    assert states(run, "time_limit") == ["FAILED", "COMPLETED"]
+    saved, went_on = re.findall(r"(?:state saved at|goes on from) step (\d+)", log(run, "time_limit"))
+    assert "received SIGTERM" in log(run, "time_limit") and saved == went_on
+
+
+@pytest.mark.parametrize("fault", ["cancel", "preempt_cancel", "preempt_requeue"])
+def test_job_that_was_sent_away_goes_on_in_another(run, fault):
+    """Never in state PREEMPTED, at the end of which Snakemake waits for ever."""
+    first, *others = states(run, fault)
+    assert first in ("FAILED", "CANCELLED") and others == ["COMPLETED"] or (first, others) == ("COMPLETED", [])
+    assert "goes on from step" in log(run, fault)
+
+
+@pytest.mark.parametrize("fault", ["requeue", "node_down"])
+def test_requeued_job_goes_on_itself(run, fault):
+    (facts,) = run.attempts(fault).values()
+    assert facts["JobState"] == "COMPLETED" and int(facts["Restarts"]) >= 1
+    assert "goes on from step" in log(run, fault)
+
+
+def test_one_copy_waits_for_the_other(run):
+    (second,) = [facts for facts in run.slurm.jobs().values() if facts.get("Comment") == "second"]
+    assert second["JobState"] == "COMPLETED" and states(run, "twice") == ["COMPLETED"]
+    both = log(run, "twice") + (run.checkout.directory / "twice.log").read_text()
+    assert "another process trains this run; waiting for it" in both and both.count("| epoch 60/60 |") == 1
+
+
+def test_nothing_is_left_behind(run):
+    assert not list(run.plan.config.results.rglob("*.part")) and not list(run.plan.config.results.rglob("*.ckpt*"))

@@ -1,0 +1,75 @@
+"""What jobs ask a cluster for, by hand."""
+
+import math
+
+import pytest
+
+from scalarization import resources
+
+
+def test_time_is_that_of_the_plan_with_a_margin(tiny, make_plan):
+    tiny["jobs"] = {"minutes": 100, "time_factor": 2, "max_minutes": 1000}
+    tiny["throughput"] = {"hardware": "x", "flops_per_second": 1e30, "seconds_per_step": 5, "seconds_per_job": 30}
+    (job,) = (plan := make_plan(tiny)).jobs()
+    # Four runs of 3 epochs of 800 images in batches of 200.
+    assert job.seconds == pytest.approx(4 * 12 * 5, rel=1e-3)
+    request = resources.of_job(plan, job)
+    assert request.minutes == 10 + math.ceil(2 * (240 + 30) / 60) == 19
+    assert [request.runtime(attempt) for attempt in (1, 2, 60)] == [19, 38, 1000]
+
+
+def test_no_attempt_asks_for_more_time_than_a_partition_gives(tiny, make_plan):
+    tiny["jobs"] = {"max_minutes": 7}
+    (job,) = (plan := make_plan(tiny)).jobs()
+    assert [resources.of_job(plan, job).runtime(attempt) for attempt in (1, 2)] == [7, 7]
+
+
+def test_memory_grows_with_the_attempt_and_the_images(tiny, make_plan):
+    tiny["jobs"] = {"memory_mb": 500, "minutes": 100}
+    (job,) = (plan := make_plan(tiny)).jobs()
+    request = resources.of_job(plan, job)
+    info = plan.info("digits")
+    images = (info.domains["mnist"] + info.domains["optdigits"]) * 16 * 16
+    assert 2 * images <= (request.memory_mb - 500) * 2**20 <= 2 * images + 2**20
+    assert request.memory(3) == 3 * request.memory_mb
+
+
+@pytest.mark.parametrize(("device", "gpus"), [("auto", 1), ("cuda", 1), ("cpu", 0)])
+def test_gpu_unless_the_device_is_the_cpu(tiny, make_plan, device, gpus):
+    (job,) = (plan := make_plan(tiny, device=device, threads=3)).jobs()
+    request = resources.of_job(plan, job)
+    assert (request.gpu, request.cpus) == (gpus, 3)
+
+
+SEARCH = {
+    "benchmark": "digits",
+    "task_set": {"mnist+optdigits": ["mnist", "optdigits"]},
+    "architectures": {"family": "vit", "depth": [1, 2], "width": [8]},
+    "method": "pbt",
+    "population": 6,
+    "epochs_ready": 1,
+    "quantile": 0.25,
+    "session": "both",
+}
+
+
+@pytest.mark.parametrize(
+    ("device", "jobs", "workers"),
+    [
+        ("cpu", {}, 8),
+        ("cpu", {"search_workers": 3}, 3),
+        ("cpu", {"search_workers": 50}, 12),
+        ("auto", {}, 1),
+        ("auto", {"gpus_per_member": 0.25}, 4),
+    ],
+)
+def test_searches_of_a_session_share_a_job(tiny, make_plan, device, jobs, workers):
+    tiny["jobs"], tiny["searches"] = {**jobs, "max_minutes": 10**6}, {"pbt": SEARCH}
+    tiny["throughput"] = {"hardware": "x", "flops_per_second": 1e30, "seconds_per_step": 60, "seconds_per_job": 0}
+    plan = make_plan(tiny, device=device, threads=2)
+    (searches,) = plan.search_sessions().values()
+    request = resources.of_session(plan, searches)
+    assert request.cpus == 2 * workers
+    minutes = sum(s.population * s.cell.steps for s in searches)
+    # Three times the estimate; members on a GPU are taken to share its time.
+    assert request.minutes == 10 + math.ceil(3 * minutes / (workers if device == "cpu" else 1))
