@@ -11,6 +11,8 @@ from scalarization.searches import Search
 
 #: Minutes that every job asks for beside its training: waiting for a file system, imports, evaluation, leaving in time.
 OVERHEAD_MINUTES = 10
+#: Memory for batches on their way, and for what is kept, of data that stay on disk.
+DISK_MB = 4096
 #: What a measurement of costs asks for: it cannot go on where it was stopped, and takes minutes.
 BENCH_MINUTES = 60
 
@@ -44,7 +46,12 @@ class Request:
 
 def of_job(plan: Plan, job: Job) -> Request:
     """A job that trains, or counts conflicts."""
-    return _request(plan, plan.config.threads, _memory(plan, job.benchmark), job.seconds)
+    return _request(plan, threads(plan, job.benchmark), _memory(plan, job.benchmark), job.seconds)
+
+
+def threads(plan: Plan, benchmark: str) -> int:
+    """Cores of a training process: its compute threads, and those that decode images."""
+    return plan.config.threads + plan.config.workers * plan.info(benchmark).encoded
 
 
 def of_session(plan: Plan, searches: Sequence[Search]) -> Request:
@@ -84,8 +91,13 @@ def _request(plan: Plan, cpus: int, memory: int, seconds: float) -> Request:
 
 
 def _memory(plan: Plan, benchmark: str) -> int:
-    """MB of one process: libraries, and twice the images (training, the other splits, and batches on their way)."""
+    """MB of one process: libraries, and twice the images (training, the other splits, and batches on their way).
+
+    What is decoded while training, or is larger than what is kept in memory of dense data, stays on disk.
+    """
     info = plan.info(benchmark)
+    if info.encoded or info.maps:
+        return plan.config.preset["jobs"]["memory_mb"] + DISK_MB
     domains = plan.config.preset["benchmarks"][benchmark]["domains"]
     images = sum(info.domains[domain] for domain in domains)
     image_bytes = info.image_size**2 * info.channels

@@ -12,7 +12,7 @@ for job in plan.jobs():
         log:
             results / f"logs/train_{job.name}.log",
         priority: round(job.seconds)
-        threads: plan.config.threads + plan.config.workers * plan.info(job.benchmark).encoded
+        threads: request.cpus
         resources:
             gpu=request.gpu,
             cpus_per_task=request.cpus,
