@@ -47,6 +47,18 @@ def test_intervals_together_are_one_training(intervals, uninterrupted):
     assert result["steps"] == uninterrupted.steps_per_epoch
 
 
+def test_one_model_serves_all_members(intervals):
+    """Members and intervals one after the other in one object, as a worker takes them, against fresh objects."""
+    order = [(A,), (B,), (A, B), (C,), (B, A), (A, B, C), (B, A, A)]
+    fresh = {lineage: comparable(intervals().train(lineage)) for lineage in order}
+    own = intervals()
+    for file in own.directory.iterdir():
+        file.unlink()
+    again = {lineage: comparable(own.train(lineage)) for lineage in order}
+    assert again == fresh
+    assert len({result["score"] for result in fresh.values()}) > 1
+
+
 def test_a_fraction_of_the_training_set(intervals, digits_data):
     """Half of it: an epoch has half the steps, and only the first half of each domain's rows is ever seen."""
     cell = intervals().search.cell

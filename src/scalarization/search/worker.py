@@ -32,8 +32,12 @@ class Worker:
         store = Store(plan.store_file(cells[0].benchmark))
         opened = open_data(config, cells, store)
         root = config.results / "checkpoints"
+        self._current = names[0]
         self._intervals = {n: Intervals(root, s, store.digest, opened) for n, s in searches.items()}
 
     def train(self, name: str, lineage: Lineage) -> dict[str, Any]:
         """Train the last interval of a lineage of one search; returns what :meth:`Intervals.train` does."""
+        if name != self._current:
+            self._intervals[self._current].forget()
+            self._current = name
         return self._intervals[name].train(lineage)

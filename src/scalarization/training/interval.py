@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import torch
 
     from scalarization.data.device import DeviceData
+    from scalarization.training.loop import Trainer
 
 logger = logging.getLogger(__name__)
 #: Weights of a member's intervals so far, first to last.
@@ -45,6 +46,7 @@ class Intervals:
         self, root: Path, search: Search, data: str, opened: tuple[torch.device, DeviceData] | None = None
     ) -> None:
         self.search, self._opened = search, opened
+        self._ready: tuple[Trainer, bytes] | None = None
         self._identity = {
             **search.describe(),
             "data": data,
@@ -124,16 +126,24 @@ class Intervals:
             if int(file.name.split("_")[0]) <= intervals:
                 file.unlink(missing_ok=True)
 
-    def _trainer(self, lineage: Lineage) -> Any:
-        """A trainer at the beginning of the last interval of a lineage."""
-        from scalarization.training.loop import Trainer
+    def forget(self) -> None:
+        """Let go of the model, to make room for another search's."""
+        self._ready = None
 
+    def _trainer(self, lineage: Lineage) -> Trainer:
+        """The trainer, at the beginning of the last interval of a lineage."""
         if self._opened is None:
             raise RuntimeError("these intervals were opened for reading only")
-        device, data = self._opened
-        trainer = Trainer(self.search.cell, Member(0, self.search.seed, lineage[-1]), data, device)
-        if len(lineage) > 1:
-            trainer.load_state(self._state(lineage[:-1]))
+        state = self._state(lineage[:-1]) if len(lineage) > 1 else None
+        if self._ready is None:
+            from scalarization.training.loop import Trainer
+
+            device, data = self._opened
+            trainer = Trainer(self.search.cell, Member(0, self.search.seed, lineage[-1]), data, device)
+            # One for all members and intervals: a compiled network would else be compiled again every time.
+            self._ready = trainer, trainer.state()
+        trainer, fresh = self._ready
+        trainer.load_state(state or fresh)
         return trainer
 
     def _state(self, lineage: Lineage) -> bytes:
