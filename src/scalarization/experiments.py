@@ -441,9 +441,7 @@ class Plan:
         Raises:
             ConfigError: The preset, or the selected part of it, has no such cell.
         """
-        if name not in self.cells:
-            raise ConfigError(f"{self.config.preset_file}: no cell {name}; {suggestion(name, self.cells)}")
-        return self.cells[name]
+        return self._found(name, self.cells, "no cell")
 
     def counted_cell(self, name: str) -> Cell:
         """The selected cell of a name among those of `conflicts`.
@@ -451,9 +449,7 @@ class Plan:
         Raises:
             ConfigError: The preset, or the selected part of it, counts no conflicts in such a cell.
         """
-        if name not in self.counted:
-            raise ConfigError(f"{self.config.preset_file}: conflicts: no cell {name}; {suggestion(name, self.counted)}")
-        return self.counted[name]
+        return self._found(name, self.counted, "conflicts: no cell")
 
     def search(self, name: str) -> Search:
         """The selected search of a name.
@@ -461,9 +457,12 @@ class Plan:
         Raises:
             ConfigError: The preset, or the selected part of it, has no such search.
         """
-        if name not in self.searches:
-            raise ConfigError(f"{self.config.preset_file}: no search {name}; {suggestion(name, self.searches)}")
-        return self.searches[name]
+        return self._found(name, self.searches, "no search")
+
+    def _found(self, name: str, known: dict[str, Any], problem: str) -> Any:
+        if name not in known:
+            raise ConfigError(f"{self.config.preset_file}: {problem} {name}; {suggestion(name, known)}")
+        return known[name]
 
     def share(self, name: str) -> Share:
         """The share with a name as given to ``train --cell``.
@@ -495,9 +494,7 @@ class Plan:
         if cell.counts_conflicts:
             return self._seconds_counting(cell)
         # Of a step that costs 3, forward once and backward twice that, T backward passes repeat the second part.
-        # So they are under MTL, and under MDL where BatchNorm forbids to take the batch apart.
-        together = cell.specification["setting"] == "mtl" or cell.architecture.family == "resnet"
-        separate = together and methods.needs_task_gradients(cell.method)
+        separate = not _splits_batches(cell) and methods.needs_task_gradients(cell.method)
         factor = (1 + 2 * len(cell.tasks)) / 3 if separate else 1
         measured = throughput["images_per_second"].get(cell.architecture.name)
         if measured:
@@ -510,8 +507,7 @@ class Plan:
         uncounted = {k: v for k, v in cell.specification.items() if k != "conflicts"}
         plain = self.seconds(replace(cell, specification=uncounted))
         tasks, every = len(cell.tasks), cell.specification["conflicts"]["every"]
-        # ViTs have no BatchNorm, so that the batch of domains is split (training.conflicts).
-        if cell.specification["setting"] == "mtl" or cell.architecture.family != "vit":
+        if not _splits_batches(cell):
             return plain * (1 + 2 * tasks / 3 / every)
         overhead = cell.steps * self.config.preset["throughput"]["seconds_per_step"]
         return plain * (1 + 1 / every) + overhead * (tasks - 1) / every
@@ -595,9 +591,6 @@ class Plan:
                 continue
             for variant, changes in spec["variants"].items():
                 settings = self._settings(spec["benchmark"], changes, f"{key}.variants.{variant}")
-                if info.maps and settings["recipe"]["augmentation"]["randaugment"]:
-                    where = f"benchmarks.{spec['benchmark']}.recipe.augmentation.randaugment"
-                    self._problem(where, "maps would have to be transformed with the images; leave it out")
                 for architecture in architectures.expand(spec["architectures"]):
                     if not self._fits(architecture, spec["benchmark"], f"{key}.architectures.family"):
                         continue
@@ -657,10 +650,6 @@ class Plan:
             if len(tasks) < 2:
                 self._problem(f"{place}.task_set", "a search needs at least two tasks")
                 continue
-            session = spec.get("session", key)
-            if benchmarks_of_session.setdefault(session, spec["benchmark"]) != spec["benchmark"]:
-                other = benchmarks_of_session[session]
-                self._problem(f"{place}.session", f"'{session}' is of benchmark {other}; a session is of one benchmark")
             settings = self._settings(spec["benchmark"], spec["changes"], place, spec["fraction"])
             settings |= {"method_options": {}, **self._outputs(info, benchmark, "uniform", tasks)}
             for architecture in architectures.expand(spec["architectures"]):
@@ -668,6 +657,10 @@ class Plan:
                     continue
                 for problem in architectures.problems(architecture, settings["model"], info.image_size):
                     self._problem(f"{place}.architectures {architecture.name}", problem)
+                session = spec.get("session", f"{key}_{architecture.name}")
+                if (other := benchmarks_of_session.setdefault(session, spec["benchmark"])) != spec["benchmark"]:
+                    problem = f"'{session}' is of benchmark {other}; a session is of one benchmark"
+                    self._problem(f"{place}.session", problem)
                 specification = {**settings, "model": architectures.model_options(architecture, settings["model"])}
                 name = spec["benchmark"]
                 cell = Cell(name, task_set, tuple(tasks), architecture, "uniform", "search", specification, ())
@@ -770,6 +763,9 @@ class Plan:
         if recipe["warmup_epochs"] >= recipe["epochs"]:
             value = recipe["warmup_epochs"]
             self._problem(key, f"warmup_epochs = {value} leaves none of the {recipe['epochs']} epochs after it")
+        if self._infos[benchmark].maps and recipe["augmentation"]["randaugment"]:
+            where = f"benchmarks.{benchmark}.recipe.augmentation.randaugment"
+            self._problem(where, "maps would have to be transformed with the images; leave it out")
         if "resized_crop" in recipe["augmentation"] and not self._infos[benchmark].encoded:
             self._problem(
                 key,
@@ -859,6 +855,11 @@ class Plan:
         only = self.config.only
         members = tuple(m for m in cell.members if m.seed in only.get("seeds", [m.seed]))
         return replace(cell, members=members) if members else None
+
+
+def _splits_batches(cell: Cell) -> bool:
+    """Whether task gradients come from parts of the batch: of domains, and where no BatchNorm forbids it."""
+    return cell.specification["setting"] == "mdl" and cell.architecture.family == "vit"
 
 
 def _digest(content: Any, code: str) -> str:

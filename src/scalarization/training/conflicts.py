@@ -137,7 +137,9 @@ class CountingStep(GradientStep):
 
     def __init__(self, trainer: CountingTrainer) -> None:
         super().__init__(trainer)
-        self.task_gradients = TaskGradients(trainer.network, trainer.objective, trainer.autocast)
+        self.task_gradients = TaskGradients(
+            trainer.network, trainer.objective, trainer.autocast, at_once=trainer.recipe["gradients_at_once"]
+        )
         tasks = len(trainer.cell.tasks)
         self.counts = ConflictCounts(tasks, trainer.device)
         self._every = trainer.cell.specification["conflicts"]["every"]

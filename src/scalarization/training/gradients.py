@@ -59,7 +59,7 @@ class TaskGradients:
         objective: Losses.
         autocast: Makes the context of forward passes.
         include_heads: Whether the heads' parameters count as shared.
-        chunk: CUDA: backward passes batched at once (bounds memory); None: all.
+        at_once: CUDA: backward passes batched at once (bounds memory); None: all.
     """
 
     def __init__(
@@ -68,9 +68,11 @@ class TaskGradients:
         objective: Objective,
         autocast: Callable[[], AbstractContextManager],
         include_heads: bool = False,
-        chunk: int | None = None,
+        at_once: int | None = None,
     ) -> None:
-        self.network, self.objective, self.autocast, self.chunk = network, objective, autocast, chunk
+        self.network, self.objective, self.autocast, self.at_once = network, objective, autocast, at_once
+        #: A loop is faster on a CPU, batches are on CUDA (performance/RESULTS.md).
+        self.batched = next(network.parameters()).device.type == "cuda"
         self.heads = list(models.head(network).parameters())
         in_head = {id(p) for p in self.heads}
         self.backbone = [p for p in network.parameters() if id(p) not in in_head]
@@ -150,8 +152,8 @@ class TaskGradients:
     def _add_backbone(
         self, features: Tensor, cotangents: list[Tensor], jacobian: Tensor, keep_graph: bool = False
     ) -> None:
-        if features.device.type == "cuda":
-            step = self.chunk or len(cotangents)
+        if self.batched:
+            step = self.at_once or len(cotangents)
             for first in range(0, len(cotangents), step):
                 part = torch.stack(cotangents[first : first + step])
                 batched = torch.autograd.grad(features, self.backbone, part, retain_graph=True, is_grads_batched=True)

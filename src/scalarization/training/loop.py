@@ -309,7 +309,11 @@ class GradientStep:
         self.micro_batches = trainer.recipe["accumulate"]
         if isinstance(self.method, GradientMethod):
             self.task_gradients = TaskGradients(
-                trainer.network, trainer.objective, trainer.autocast, self.method.include_heads
+                trainer.network,
+                trainer.objective,
+                trainer.autocast,
+                self.method.include_heads,
+                trainer.recipe["gradients_at_once"],
             )
             tasks = len(trainer.cell.tasks)
             self._jacobian = torch.zeros(tasks, self.task_gradients.size, device=trainer.device)
