@@ -33,6 +33,8 @@ OTHERS = "Other methods"
 #: The column of tables that is no task.
 AVERAGE = "average"
 LABELS = {method: label for group in GROUPS.values() for method, label in group.items()}
+#: Columns of all summaries that tell a capacity.
+CAPACITY_TYPES = {"architecture": "string", "depth": "Int64", "width": "Int64", "shared_layers": "Int64"}
 #: Columns of all summaries that list methods.
 METHOD_TYPES = {"group": "string", "method": "string", "label": "string"}
 

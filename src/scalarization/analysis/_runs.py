@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from scalarization import storage
-from scalarization.analysis import _statistics
+from scalarization.analysis import _names, _statistics
 from scalarization.errors import ConfigError, DataError
 from scalarization.experiments import Cell, Plan
 
@@ -27,10 +27,7 @@ PLACE_TYPES = {
     "benchmark": "string",
     "task_set": "string",
     "variant": "string",
-    "architecture": "string",
-    "depth": "Int64",
-    "width": "Int64",
-    "shared_layers": "Int64",
+    **_names.CAPACITY_TYPES,
     "present": "boolean",
 }
 #: Columns of one weight setting and one of its tasks. ``member``: its number in the run file of its cell;

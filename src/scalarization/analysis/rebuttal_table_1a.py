@@ -17,10 +17,7 @@ REFERENCES = ("uniform", "rlw")
 TYPES = {
     "benchmark": "string",
     "task_set": "string",
-    "architecture": "string",
-    "depth": "Int64",
-    "width": "Int64",
-    "shared_layers": "Int64",
+    **_names.CAPACITY_TYPES,
     "present": "boolean",
     **_names.METHOD_TYPES,
     "population": "Int64",

@@ -40,28 +40,25 @@ class Normalisation:
             yield self.batch(part, augmentation, seed)
 
 
-class DeviceData(Normalisation):
-    """All images of some domains as one uint8 tensor.
+class DomainRows(Normalisation):
+    """Rows of several domains: one split of a domain after the other.
 
     Args:
         store: Prepared store.
-        domains: Domains to load.
-        device: Where to.
+        domains: Domains to read.
+        device: Where labels and batches are put.
+
+    Attributes:
+        labels: int64 [N] or [N, A], on the device.
     """
 
     def __init__(self, store: Store, domains: list[str], device: torch.device) -> None:
         super().__init__(store, device)
-        parts = [(d, s) for d in domains for s in SPLITS]
-        ends = np.cumsum([len(store.labels(*p)) for p in parts]).tolist()
-        self._bounds = dict(zip(parts, zip([0, *ends[:-1]], ends, strict=True), strict=True))
-        images = np.concatenate([store.images(*p) for p in parts])
-        self.images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(device)
-        self.labels = torch.from_numpy(np.concatenate([store.labels(*p) for p in parts])).to(device)
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width, channels."""
-        return (*self.images.shape[2:], self.images.shape[1])
+        self._parts = [(d, s) for d in domains for s in SPLITS]
+        labels = [store.labels(*p) for p in self._parts]
+        ends = np.cumsum([len(part) for part in labels]).tolist()
+        self._bounds = dict(zip(self._parts, zip([0, *ends[:-1]], ends, strict=True), strict=True))
+        self.labels = torch.from_numpy(np.concatenate(labels)).to(device)
 
     def start(self, domain: str, split: str) -> int:
         """Row of the first image of a split."""
@@ -71,6 +68,26 @@ class DeviceData(Normalisation):
         """Number of images of a split."""
         start, stop = self._bounds[domain, split]
         return stop - start
+
+
+class DeviceData(DomainRows):
+    """All images of some domains as one uint8 tensor.
+
+    Args:
+        store: Prepared store.
+        domains: Domains to load.
+        device: Where to.
+    """
+
+    def __init__(self, store: Store, domains: list[str], device: torch.device) -> None:
+        super().__init__(store, domains, device)
+        images = np.concatenate([store.images(*p) for p in self._parts])
+        self.images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(device)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        return (*self.images.shape[2:], self.images.shape[1])
 
     def batch(self, rows: torch.Tensor, augmentation: Augmentation, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
         """One batch.

@@ -21,7 +21,7 @@ from torchvision.io import ImageReadMode, decode_jpeg
 
 from scalarization.benchmarks import SPLITS
 from scalarization.data.augmentation import Augmentation
-from scalarization.data.device import Normalisation
+from scalarization.data.device import DomainRows
 from scalarization.data.store import Store
 from scalarization.errors import DataError
 
@@ -82,7 +82,7 @@ def middle(height: int, width: int) -> Box:
     return (height - side) // 2, (width - side) // 2, side, side
 
 
-class EncodedData(Normalisation):
+class EncodedData(DomainRows):
     """Images of some domains, decoded when they are needed.
 
     Args:
@@ -92,20 +92,15 @@ class EncodedData(Normalisation):
         workers: Threads that decode; of no influence on what comes out.
 
     Attributes:
-        labels: int64 [N], on the device.
         images: Slices of it are uint8 batches [B, C, H, W] for evaluation: the middle of each image.
     """
 
     def __init__(self, store: Store, domains: list[str], device: torch.device, workers: int = 1) -> None:
-        super().__init__(store, device)
+        super().__init__(store, domains, device)
         self.store, self.device = store, device
         self.size_in_pixels = store.facts["image_size"]
-        parts = [(d, s) for d in domains for s in SPLITS]
-        ends = np.cumsum([len(store.labels(*p)) for p in parts]).tolist()
-        self._bounds = dict(zip(parts, zip([0, *ends[:-1]], ends, strict=True), strict=True))
         self._domains = domains
-        self._starts = [self._bounds[d, SPLITS[0]][0] for d in domains]
-        self.labels = torch.from_numpy(np.concatenate([store.labels(*p) for p in parts])).to(device)
+        self._starts = [self.start(d, SPLITS[0]) for d in domains]
         self.images = _Middles(self)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
 
@@ -113,15 +108,6 @@ class EncodedData(Normalisation):
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width, channels."""
         return (self.size_in_pixels, self.size_in_pixels, 3)
-
-    def start(self, domain: str, split: str) -> int:
-        """Row of the first image of a split."""
-        return self._bounds[domain, split][0]
-
-    def size(self, domain: str, split: str) -> int:
-        """Number of images of a split."""
-        start, stop = self._bounds[domain, split]
-        return stop - start
 
     def batch(self, rows: torch.Tensor, augmentation: Augmentation, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
         """One batch; as :meth:`scalarization.data.device.DeviceData.batch`."""

@@ -177,7 +177,7 @@ class _Members:
             self._live.update(self._table(), refresh=True)
 
     def _table(self) -> Group:
-        table = Table(title=f"{self._search.method.upper()}, after {len(self._search.ends)} intervals done")
+        table = Table(title=f"{self._search.method.upper()}: weights and validation score of every member")
         for column in ("member", "interval", "score", "from", *self._search.cell.tasks):
             table.add_column(column, justify="right")
         for row in sorted(self._rows.values(), key=lambda r: -r["score"]):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 LOG_SECONDS = 15
+Row = dict[str, Any]
 
 
 def train_shares(plan: Plan, shares: Sequence[Share], time_limit: float | None) -> None:
@@ -183,11 +184,7 @@ class _Job:
         return [{**_identity(cell, member), **row} for row in found]
 
     def _write(
-        self,
-        share: Share,
-        rows: list[dict[str, Any]],
-        metadata: dict[str, Any],
-        records: list[tuple[dict[str, Any], RunRecord]],
+        self, share: Share, rows: list[Row], metadata: dict[str, Any], records: list[tuple[Row, RunRecord]]
     ) -> None:
         write_run_file(self.plan.share_file(share), rows, metadata)
         share_examples(self.plan, share, records)
@@ -305,11 +302,7 @@ class _CountingJob(_Job):
         ]
 
     def _write(
-        self,
-        share: Share,
-        rows: list[dict[str, Any]],
-        metadata: dict[str, Any],
-        records: list[tuple[dict[str, Any], RunRecord]],
+        self, share: Share, rows: list[Row], metadata: dict[str, Any], records: list[tuple[Row, RunRecord]]
     ) -> None:
         write_table(self.plan.share_file(share), pa.Table.from_pylist(rows, CONFLICT_SCHEMA), metadata)
 
