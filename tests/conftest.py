@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import hypothesis
@@ -158,6 +159,58 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+class Left(Exception):
+    """Raised to leave training."""
+
+
+def train(trainer, until=None):
+    """Train as a job does, to the end or to the end of step number `until`; the trainer."""
+
+    def after_step():
+        if trainer.step == until:
+            raise Left
+
+    try:
+        while trainer.epoch < trainer.cell.specification["epochs"]:
+            trainer.train_epoch(after_step)
+            trainer.evaluate_epoch()
+            if trainer.step < trainer.cell.steps:
+                after_step()
+    except Left:
+        pass
+    return trainer
+
+
+@pytest.fixture
+def check_page(monkeypatch):
+    """(figure) -> None: draw it; no text may overlap another, leave the page, or be too small to read in print."""
+    import numpy as np
+    from matplotlib.text import Text
+
+    def check_page(figure):
+        boxes, found = [], []
+
+        def record(text, renderer):
+            if text.get_visible() and text.get_text().strip():
+                boxes.append(text.get_window_extent(renderer).extents)
+                found.append(text)
+
+        monkeypatch.setattr(Text, "draw", record)
+        # Not a mark of the test: that also turns into errors what earlier tests of the process left to be collected.
+        with warnings.catch_warnings(action="error"):
+            figure.draw_without_rendering()
+        names, boxes = [text.get_text() for text in found], np.array(boxes)
+        outside = (boxes[:, :2] < -1).any(axis=1) | (boxes[:, 2:] > figure.bbox.size + 1).any(axis=1)
+        assert not outside.any(), np.array(names)[outside]
+        low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+        high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+        overlap = np.triu((high - low > 2).all(axis=2), k=1)
+        assert not overlap.any(), [(names[i], names[j]) for i, j in np.argwhere(overlap)]
+        assert min(text.get_fontsize() for text in found) >= 5
+
+    return check_page
+
+
 # --- Jobs as processes of their own ---
 
 
@@ -188,6 +241,14 @@ class Job:
         while self.poll() is None and time.monotonic() < end:
             time.sleep(0.005)
         return self.status
+
+    def wait_for(self, condition, seconds=60):
+        """Wait for a condition that the running job brings about."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert self.poll() is None, f"ended with {self.status} before: {self.output}"
+            assert time.monotonic() < end
+            time.sleep(0.002)
 
     def send(self, number):
         if self.poll() is None:

@@ -76,7 +76,8 @@ def write_runs(plan: Plan, formula: Formula, metric: str = "accuracy") -> None:
         storage.write_run_file(plan.run_file(cell), rows, cell.describe())
 
 
-def _row(cell: Cell, member: Member, epoch: int, split: str, task: str, metric: str, value: float) -> dict[str, Any]:
+def columns_of(cell: Cell, member: Member) -> dict[str, Any]:
+    """What every row about a run says about the run."""
     return {
         "benchmark": cell.benchmark,
         "task_set": cell.task_set,
@@ -88,6 +89,12 @@ def _row(cell: Cell, member: Member, epoch: int, split: str, task: str, metric: 
         "variant": cell.variant,
         "member": member.index,
         "seed": member.seed,
+    }
+
+
+def _row(cell: Cell, member: Member, epoch: int, split: str, task: str, metric: str, value: float) -> dict[str, Any]:
+    return {
+        **columns_of(cell, member),
         "weights": list(member.weights),
         "epoch": epoch,
         "split": split,

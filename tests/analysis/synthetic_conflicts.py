@@ -7,18 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
+from synthetic import BENCHMARK, EPOCHS, columns_of
 
 from scalarization import storage
 from scalarization.experiments import Cell, Member, Plan
 
-EPOCHS = 4
 STEPS = 50
-BENCHMARK = {
-    "domains": ["mnist", "optdigits", "mfeat"],
-    "reference": "optdigits",
-    "model": {"patch": 4, "heads": 4, "mlp_ratio": 2, "drop_path": 0.0},
-    "recipe": {"lr": 3e-3, "batch_size": 64, "epochs": EPOCHS, "warmup_epochs": 1, "eval_every": 2},
-}
 #: (cell, member, epoch) -> share of conflicts, validation metric.
 Formula = Callable[[Cell, Member, int], tuple[float, float]]
 
@@ -69,16 +63,7 @@ def _row(cell: Cell, member: Member, epoch: int, pair: tuple[int, int], formula:
     absent = j == len(cell.tasks) - 1 and len(cell.tasks) > 2
     steps = STEPS // 2 if absent else STEPS
     return {
-        "benchmark": cell.benchmark,
-        "task_set": cell.task_set,
-        "architecture": cell.architecture.name,
-        "depth": cell.architecture.depth,
-        "width": cell.architecture.width,
-        "shared_layers": cell.architecture.shared_layers,
-        "method": cell.method,
-        "variant": cell.variant,
-        "member": member.index,
-        "seed": member.seed,
+        **columns_of(cell, member),
         "epoch": epoch,
         "task_i": cell.tasks[i],
         "task_j": cell.tasks[j],

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pyarrow as pa
+from synthetic import columns_of
 
 from scalarization import storage
 from scalarization.experiments import Plan
@@ -46,7 +47,7 @@ def preset(artifacts: dict[str, dict], **experiments: dict[str, Any]) -> dict[st
 def write_runs(plan: Plan, value) -> None:
     """Write run files with ``value(cell, member, split, task, metric)``; None leaves the metric out."""
     for cell in plan.cells.values():
-        architecture, rows = cell.architecture, []
+        rows = []
         for member in cell.members:
             for epoch in (EPOCHS - 2, EPOCHS):
                 for task in cell.tasks:
@@ -57,15 +58,7 @@ def write_runs(plan: Plan, value) -> None:
                                 continue
                             rows.append(
                                 {
-                                    "benchmark": cell.benchmark,
-                                    "task_set": cell.task_set,
-                                    "architecture": architecture.name,
-                                    "depth": architecture.depth,
-                                    "width": architecture.width,
-                                    "method": cell.method,
-                                    "variant": cell.variant,
-                                    "member": member.index,
-                                    "seed": member.seed,
+                                    **columns_of(cell, member),
                                     "weights": list(member.weights),
                                     "epoch": epoch,
                                     "split": split,

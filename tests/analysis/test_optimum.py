@@ -88,7 +88,7 @@ def test_train_and_test_differences_are_told_apart(crossed):
     assert len(found) == 2 * 2 * 3
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_one_seed_leaves_the_spread_out(crossed):
     found = by_task(crossed("figure_2", seeds=1))
     assert found["mean"].to_dict() == {"mnist": 3, "optdigits": -5}

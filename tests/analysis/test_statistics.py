@@ -18,14 +18,14 @@ def test_spread_is_mean_sample_deviation_and_t_interval():
     assert found["by_seed"] == [1.0, 2.0, 4.0]
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_one_seed_has_a_mean_and_no_spread():
     found = _statistics.spread(np.array([5.0]))
     assert (found["mean"], found["seeds"], found["by_seed"]) == (5.0, 1, [5.0])
     assert all(math.isnan(found[name]) for name in ("std", "low", "high"))
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_spread_of_nothing_is_nan():
     found = _statistics.spread([])
     assert (found["seeds"], found["by_seed"]) == (0, [])
@@ -43,7 +43,7 @@ def test_first_of_tied_candidates_wins_even_if_rounding_says_otherwise():
     assert _statistics.best(scores[[1, 0, 2]]) == 0
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_a_diverged_run_cannot_win():
     assert _statistics.best(np.array([[np.nan, 9.0], [1.0, 2.0]])) == 1
 
@@ -59,6 +59,6 @@ def test_within_one_standard_error_of_the_best():
     assert _statistics.within_error(np.array([[10.0, 2.0], [9.0, 1.0], [2.0, 8.0]])).tolist() == [True, False, True]
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_with_one_seed_only_the_best_and_its_ties_are_near():
     assert _statistics.within_error(np.array([[3.0], [2.9], [3.0]])).tolist() == [True, False, True]

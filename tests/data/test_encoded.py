@@ -22,6 +22,8 @@ from scalarization.data.prepare import prepare
 from scalarization.data.store import Store
 from scalarization.errors import DataError
 
+from ..conftest import train
+
 CPU = torch.device("cpu")
 #: Domain -> images of each of the first four classes in the official train and test lists.
 SIZES = {"real": ((12, 9, 8, 11), (3, 2, 2, 3)), "sketch": ((7, 6, 5, 2), (2, 2, 2, 2))}
@@ -370,30 +372,15 @@ def test_run_goes_on_in_the_middle_of_an_epoch(preset, make_plan, data, one_thre
     assert cell.specification["steps_per_epoch"] == 3
     cell.specification["recipe"]["batch_size"] = 9
 
-    class Left(Exception):
-        pass
-
-    def trained(trainer, until=None):
-        def after_step():
-            if trainer.step == until:
-                raise Left
-
-        try:
-            trainer.train_epoch(after_step)
-            trainer.evaluate_epoch()
-        except Left:
-            pass
-        return trainer
-
     def fresh():
         return Trainer(cell, Member(0, 0, (0.5, 0.5)), data, CPU)
 
-    whole = trained(fresh())
+    whole = train(fresh())
     for step in (1, 2):
         resumed = fresh()
-        resumed.load_state(trained(fresh(), step).state())
+        resumed.load_state(train(fresh(), step).state())
         assert resumed.step == step
-        trained(resumed)
+        train(resumed)
         assert json.dumps(resumed.rows) == json.dumps(whole.rows)
         for name, value in whole.network.state_dict().items():
             assert torch.equal(resumed.network.state_dict()[name], value), name

@@ -15,15 +15,6 @@ from scalarization.training.records import KEEP
 from .conftest import CELLS, GRID, SINGLE, STEPS
 
 
-def until(condition, job, seconds=60):
-    """Wait for a condition that a running job brings about."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert job.poll() is None, f"ended with {job.status} before: {job.output}"
-        assert time.monotonic() < end
-        time.sleep(0.002)
-
-
 def leftovers(folder):
     return folder.files(".*.part") + folder.files("*.ckpt*") + folder.files("*.bad")
 
@@ -84,7 +75,7 @@ def test_killed_while_it_writes(folder, train, undisturbed):
 def test_asked_to_stop(name, folder, train, undisturbed):
     whole = name == "SIGTERM"  # once with an interpreter of its own
     job = train(folder, whole=whole)
-    until(folder.checkpoints, job)
+    job.wait_for(folder.checkpoints)
     job.send(getattr(signal, name))
     assert job.wait() == 75, job.output
     stopped = re.search(rf"run (\d)/3 .*received {name}; state saved at step (\d+) of {STEPS}", job.output)
@@ -185,7 +176,7 @@ def stopped(_stopped, new_folder, train, tmp_path_factory, folder, undisturbed):
     if not _stopped:
         source = new_folder("stopped")
         job = train(source)
-        until(lambda: len(source.checkpoints()) >= KEEP, job)
+        job.wait_for(lambda: len(source.checkpoints()) >= KEEP)
         job.send(signal.SIGTERM)
         assert job.wait() == 75
         _stopped["checkpoints"] = tmp_path_factory.mktemp("stopped") / "checkpoints"
@@ -247,7 +238,7 @@ def foreign(new_folder, train):
         assert preset.read_text().count("      - 2\n") == 1
         preset.write_text(preset.read_text().replace("      - 2\n", f"      - {depth}\n"))
         job = train(other, cells=[GRID.replace("d2", f"d{depth}")])
-        until(other.checkpoints, job)
+        job.wait_for(other.checkpoints)
         job.send(signal.SIGKILL)
         job.wait()
         return other.checkpoints()[-1].read_bytes()
@@ -316,9 +307,9 @@ def test_two_copies_at_once(folder, train, undisturbed):
 
 def test_survivor_goes_on_where_the_other_copy_died(folder, train, undisturbed):
     first = train(folder)
-    until(folder.checkpoints, first)
+    first.wait_for(folder.checkpoints)
     second = train(folder)
-    until(lambda: "waiting for it" in second.output and folder.checkpoints(), second)
+    second.wait_for(lambda: "waiting for it" in second.output and folder.checkpoints())
     first.send(signal.SIGKILL)
     assert second.wait() == 0, second.output
     assert "goes on from step" in folder.messages

@@ -49,27 +49,11 @@ def texts(figure):
     return [t.get_text() for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
 
 
-@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("case", CASES)
-def test_no_text_overlaps_or_leaves_the_page(drawn, monkeypatch, kind, case):
+def test_no_text_overlaps_or_leaves_the_page(drawn, check_page, kind, case):
     figure, _ = drawn(kind, case)
-    boxes, found = [], []
-
-    def record(text, renderer):
-        if text.get_visible() and text.get_text().strip():
-            boxes.append(text.get_window_extent(renderer).extents)
-            found.append(text.get_text())
-
-    monkeypatch.setattr(Text, "draw", record)
-    figure.draw_without_rendering()
-    boxes = np.array(boxes)
-    outside = (boxes[:, :2] < -1).any(axis=1) | (boxes[:, 2:] > figure.bbox.size + 1).any(axis=1)
-    assert not outside.any(), np.array(found)[outside]
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    overlap = np.triu((high - low > 2).all(axis=2), k=1)
-    assert not overlap.any(), [(found[i], found[j]) for i, j in np.argwhere(overlap)]
+    check_page(figure)
     assert figure.get_figwidth() == _style.WIDTH
 
 

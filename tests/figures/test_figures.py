@@ -92,27 +92,10 @@ def marked(ax, marker):
     return [line for line in ax.lines if line.get_marker() == marker and len(line.get_xdata()) == 1]
 
 
-@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(("kind", "case"), [(kind, case) for case, kinds in CLEAN.items() for kind in kinds])
-def test_no_text_overlaps_or_leaves_the_page(drawn, monkeypatch, kind, case):
+def test_no_text_overlaps_or_leaves_the_page(drawn, check_page, kind, case):
     figure, _, _ = drawn(kind, case)
-    boxes, found = [], []
-
-    def record(text, renderer):
-        if text.get_visible() and text.get_text().strip():
-            boxes.append(text.get_window_extent(renderer).extents)
-            found.append(text)
-
-    monkeypatch.setattr(Text, "draw", record)
-    figure.draw_without_rendering()
-    names, boxes = [text.get_text() for text in found], np.array(boxes)
-    outside = (boxes[:, :2] < -1).any(axis=1) | (boxes[:, 2:] > figure.bbox.size + 1).any(axis=1)
-    assert not outside.any(), np.array(names)[outside]
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    overlap = np.triu((high - low > 2).all(axis=2), k=1)
-    assert not overlap.any(), [(names[i], names[j]) for i, j in np.argwhere(overlap)]
-    assert min(text.get_fontsize() for text in found) >= 5
+    check_page(figure)
     assert figure.get_figwidth() == _style.WIDTH
 
 
@@ -337,13 +320,15 @@ def test_consistency_of_one_capacity_has_no_matrices(drawn):
     assert len(figure.get_axes()) == 1
 
 
-@pytest.mark.filterwarnings("error")
 def test_consistency_shows_what_the_paper_reports(make_plan, monkeypatch):
     plan = make_plan(synthetic.preset("consistency", depth=(1,)))
     synthetic.write_runs(plan, synthetic.plausible)
     monkeypatch.setitem(consistency.REPORTED, "digits", consistency.REPORTED["cifar_stl"])
     monkeypatch.setitem(plan._infos, "digits", dataclasses.replace(plan.info("digits"), reported=True))
-    figure = figures.draw("consistency", analysis.summarize(plan, "consistency"), analysis.facts(plan, "consistency"))
+    with warnings.catch_warnings(action="error"):
+        figure = figures.draw(
+            "consistency", analysis.summarize(plan, "consistency"), analysis.facts(plan, "consistency")
+        )
     strip = figure.get_axes()[0]
     bars = [line.get_ydata() for line in strip.lines if line.get_linewidth() == 4]
     assert [tuple(b) for b in bars] == [(0.3, 0.4), (0.1, 0.3), (0.2, 0.4)]

@@ -6,15 +6,14 @@ import warnings
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import synthetic_methods
 import synthetic_searches as synthetic
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
+from synthetic import read_back
 
-from scalarization import analysis, figures, storage
+from scalarization import figures
 from scalarization.config import load_config
 from scalarization.experiments import Plan
 from scalarization.figures import figure_e, rebuttal_figure_2
@@ -66,39 +65,21 @@ def drawn(tmp_path_factory, write_config):
             return 80 + member.seed + 5 * weights[0] - 3 * weights[1] if metric == "accuracy" else None
 
         synthetic.write(plan, value)
-        file = directory / "summary.parquet"
-        table = pa.Table.from_pandas(analysis.summarize(plan, kind), preserve_index=False)
-        storage.write_table(file, table, analysis.facts(plan, kind))
-        summary = pq.read_table(file).to_pandas()
+        summary, facts = read_back(plan, kind, directory)
         with warnings.catch_warnings(action="error"):
-            return figures.draw(kind, summary, storage.read_metadata(file)), summary
+            return figures.draw(kind, summary, facts), summary
 
     return make
 
 
-@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("kind", "case"),
     [("figure_e", "several"), ("figure_e", "part"), ("figure_e", "sizes")]
     + [("rebuttal_figure_2", "several"), ("rebuttal_figure_2", "part")],
 )
-def test_no_text_overlaps_or_leaves_the_page(drawn, monkeypatch, kind, case):
+def test_no_text_overlaps_or_leaves_the_page(drawn, check_page, kind, case):
     figure, _ = drawn(kind, case)
-    boxes, found = [], []
-
-    def record(text, renderer):
-        if text.get_visible() and text.get_text().strip():
-            boxes.append(text.get_window_extent(renderer).extents)
-            found.append(text)
-
-    monkeypatch.setattr(Text, "draw", record)
-    figure.draw_without_rendering()
-    names, boxes = [t.get_text() for t in found], np.array(boxes)
-    outside = (boxes[:, :2] < -1).any(axis=1) | (boxes[:, 2:] > figure.bbox.size + 1).any(axis=1)
-    assert not outside.any(), np.array(names)[outside]
-    for (a, one), (b, two) in itertools.combinations(zip(names, boxes, strict=True), 2):
-        assert (np.minimum(one[2:], two[2:]) - np.maximum(one[:2], two[:2]) <= 2).any(), (a, b)
-    assert min(t.get_fontsize() for t in found) >= 5
+    check_page(figure)
 
 
 # --- Figure E ---

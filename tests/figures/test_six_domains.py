@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.patches import Rectangle
-from matplotlib.text import Text
 
 from scalarization import figures
 
@@ -92,25 +91,9 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_no_text_overlaps_or_leaves_the_page(monkeypatch, case):
+def test_no_text_overlaps_or_leaves_the_page(check_page, case):
     figure = drawn(*CASES[case])
-    boxes, found = [], []
-
-    def record(text, renderer):
-        if text.get_visible() and text.get_text().strip():
-            boxes.append(text.get_window_extent(renderer).extents)
-            found.append(text)
-
-    monkeypatch.setattr(Text, "draw", record)
-    figure.draw_without_rendering()
-    names, boxes = [text.get_text() for text in found], np.array(boxes)
-    outside = (boxes[:, :2] < -1).any(axis=1) | (boxes[:, 2:] > figure.bbox.size + 1).any(axis=1)
-    assert not outside.any(), np.array(names)[outside]
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    overlap = np.triu((high - low > 2).all(axis=2), k=1)
-    assert not overlap.any(), [(names[i], names[j]) for i, j in np.argwhere(overlap)]
-    assert min(text.get_fontsize() for text in found) >= 5
+    check_page(figure)
 
 
 def classes_of(figure):

@@ -17,6 +17,10 @@ from scalarization.experiments import Cell, Member
 from scalarization.training.gradients import Batch, TaskGradients
 from scalarization.training.loop import Trainer
 
+from ..conftest import train
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 PLAIN = {"stem": "plain", "channels": 64, "scale_stages": False}
 SMALL = {"stem": "deep", "channels": 4, "scale_stages": False}
@@ -35,17 +39,10 @@ RECIPE = {
     "compile": False,
     "accumulate": 1,
     "resolve": "after",
+    "gradients_at_once": None,
 }
 DOMAINS = ("noto", "openmoji", "emojione")
 TRAINED = sorted(n for n in methods.names() if hasattr(methods.load(n), "build"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_compute_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -75,26 +72,7 @@ def cell_of(method="uniform", **recipe):
 
 
 def trained(cell, data, steps=None):
-    class Left(Exception):
-        pass
-
-    trainer = Trainer(cell, Member(0, 0, (1 / 3,) * 3), data, CPU)
-
-    def after_step():
-        if trainer.step == steps:
-            raise Left
-
-    try:
-        finish(trainer, after_step)
-    except Left:
-        pass
-    return trainer
-
-
-def finish(trainer, after_step=lambda: None):
-    while trainer.epoch < 2:
-        trainer.train_epoch(after_step)
-        trainer.evaluate_epoch()
+    return train(Trainer(cell, Member(0, 0, (1 / 3,) * 3), data, CPU), steps)
 
 
 def everything(trainer):
@@ -209,7 +187,7 @@ def test_every_method_goes_on_bit_for_bit(styles, method):
     assert torch.isfinite(everything(whole)).all()
     resumed = Trainer(cell, Member(0, 0, (1 / 3,) * 3), styles, CPU)
     resumed.load_state(trained(cell, styles, steps=3).state())
-    finish(resumed)
+    train(resumed)
     assert torch.equal(everything(resumed), everything(whole))
     assert json.dumps(resumed.rows) == json.dumps(whole.rows)
 

@@ -87,15 +87,6 @@ def undisturbed(_undisturbed, new_folder, launch):
     return _undisturbed
 
 
-def until(condition, job, seconds=200):
-    """Wait for a condition that a running job brings about."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert job.poll() is None, f"ended with {job.status} before: {job.output}"
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def test_undisturbed(undisturbed):
     evolved, bandit = undisturbed["histories"]
     assert len(evolved) == 12 and len(bandit) == 9
@@ -142,7 +133,7 @@ def test_killed_stopped_and_with_workers_that_die(new_folder, launch, undisturbe
         return launch(*folder.arguments(), folder=folder.directory, whole=True, SESSION_OF_TEST=str(tmp_path))
 
     job = started()
-    until(lambda: len(folder.done()) >= 3, job)
+    job.wait_for(lambda: len(folder.done()) >= 3, seconds=200)
     time.sleep(draw.uniform(0, 0.3))
     job.send(signal.SIGKILL)
     assert job.wait(60) == -signal.SIGKILL
@@ -151,9 +142,9 @@ def test_killed_stopped_and_with_workers_that_die(new_folder, launch, undisturbe
     kept = len(folder.done())
 
     job = started()
-    until(lambda: len(folder.done()) > kept, job)
+    job.wait_for(lambda: len(folder.done()) > kept, seconds=200)
     os.kill(workers_of(tmp_path)[0], signal.SIGKILL)
-    until(lambda: "failed, tried again" in folder.messages(), job)
+    job.wait_for(lambda: "failed, tried again" in folder.messages(), seconds=200)
     job.send(signal.SIGTERM)
     assert job.wait(60) == 75, job.output
     assert "received SIGTERM; finished intervals are kept" in job.output

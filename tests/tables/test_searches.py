@@ -2,21 +2,19 @@
 
 import functools
 import re
-import warnings
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import synthetic_methods
 import synthetic_searches as synthetic
-from matplotlib.text import Text
+from synthetic import read_back
 
-from scalarization import analysis, storage, tables
 from scalarization.config import load_config
 from scalarization.experiments import Plan
 from scalarization.tables import _methods
+
+from .conftest import line
 
 KINDS = ["rebuttal_table_1a", "rebuttal_table_2", "table_search_cost", "table_search_on", "table_methods"]
 DEPTHS = {"family": "vit", "depth": [1, 2], "width": [48]}
@@ -72,26 +70,9 @@ def summarized(tmp_path_factory, write_config):
         content = synthetic.preset({kind: wanted[kind]}, SEARCHES, **experiments)
         plan = Plan(load_config(write_config(directory, content, only=only)))
         synthetic.write(plan, value)
-        file = directory / "summary.parquet"
-        summary = pa.Table.from_pandas(analysis.summarize(plan, kind), preserve_index=False)
-        storage.write_table(file, summary, analysis.facts(plan, kind))
-        return pq.read_table(file).to_pandas(), storage.read_metadata(file)
+        return read_back(plan, kind, directory)
 
     return make
-
-
-@pytest.fixture
-def draw(summarized):
-    def make(kind, case="two_seeds", change=lambda summary: summary):
-        summary, facts = summarized(kind, case)
-        with warnings.catch_warnings(action="error"):
-            return tables.draw(kind, change(summary.copy()), facts)
-
-    return make
-
-
-def line(text, start):
-    return next(found for found in text.splitlines() if found.startswith(start))
 
 
 def with_reported(summary):
@@ -101,20 +82,11 @@ def with_reported(summary):
     return summary
 
 
-@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("case", CASES)
-def test_no_text_overlaps_or_leaves_the_page(draw, kind, case):
+def test_no_text_overlaps_or_leaves_the_page(draw, check_page, kind, case):
     figure, _ = draw(kind, case, with_reported if kind == "rebuttal_table_1a" else lambda summary: summary)
-    figure.draw_without_rendering()
-    found = [text for text in figure.findobj(Text) if text.get_text()]
-    boxes = np.array([text.get_window_extent().extents for text in found])
-    names = [text.get_text() for text in found]
-    assert (boxes[:, :2] > -1).all() and (boxes[:, 2:] < figure.bbox.size + 1).all()
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    overlap = np.triu((high - low > 3).all(axis=2), k=1)
-    assert not overlap.any(), [(names[i], names[j]) for i, j in np.argwhere(overlap)]
+    check_page(figure)
 
 
 @pytest.mark.parametrize("kind", KINDS)

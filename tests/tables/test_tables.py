@@ -8,18 +8,19 @@ import warnings
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import synthetic_methods as synthetic
 from matplotlib.text import Text
+from synthetic import read_back
 
-from scalarization import analysis, figures, storage, tables
+from scalarization import figures
 from scalarization.analysis import _reported
 from scalarization.config import load_config
 from scalarization.experiments import Plan
 from scalarization.figures import _style
 from scalarization.tables import _methods, _render
+
+from .conftest import line
 
 KINDS = ["table_methods", "table_main", "table_costs", "table_a"]
 METHODS = {"single": {}, "grid": {"p1": [0.3, 0.5]}} | dict.fromkeys(
@@ -55,10 +56,7 @@ def summarized(tmp_path_factory, write_config):
         synthetic.write_runs(plan, value)
         synthetic.write_costs(plan, tasks=(2, 8, 40))
         synthetic.write_store(plan, "emoji_people")
-        file = directory / "summary.parquet"
-        summary = pa.Table.from_pandas(analysis.summarize(plan, kind), preserve_index=False)
-        storage.write_table(file, summary, analysis.facts(plan, kind))
-        return pq.read_table(file).to_pandas(), storage.read_metadata(file)
+        return read_back(plan, kind, directory)
 
     return make
 
@@ -75,35 +73,12 @@ def with_reported(summary):
     return summary
 
 
-@pytest.fixture
-def draw(summarized):
-    def make(kind, case="two_seeds", change=lambda summary: summary):
-        summary, facts = summarized(kind, case)
-        with warnings.catch_warnings(action="error"):
-            return tables.draw(kind, change(summary), facts)
-
-    return make
-
-
-def line(text, start):
-    return next(found for found in text.splitlines() if found.startswith(start))
-
-
-@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("case", CASES)
-def test_no_text_overlaps_or_leaves_the_page(draw, kind, case):
+def test_no_text_overlaps_or_leaves_the_page(draw, check_page, kind, case):
     reported = with_reported if kind in ("table_methods", "table_main") else lambda summary: summary
     figure, _ = draw(kind, case, reported)
-    figure.draw_without_rendering()
-    found = [text for text in figure.findobj(Text) if text.get_text()]
-    boxes = np.array([text.get_window_extent().extents for text in found])
-    names = [text.get_text() for text in found]
-    assert (boxes[:, :2] > -1).all() and (boxes[:, 2:] < figure.bbox.size + 1).all()
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    overlap = np.triu((high - low > 3).all(axis=2), k=1)
-    assert not overlap.any(), [(names[i], names[j]) for i, j in np.argwhere(overlap)]
+    check_page(figure)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,6 +2,8 @@
 
 import pytest
 
+from .. import conftest
+
 GRID = "digits/mnist+optdigits/vit_d2_w8/grid/base"
 SINGLE = "digits/mnist/vit_d2_w8/single/base"
 
@@ -27,26 +29,14 @@ def single():
     return SINGLE
 
 
-class Left(Exception):
-    """Raised to leave training."""
+def parameters(trainer):
+    """All parameters of its network in one vector."""
+    import torch
+
+    return torch.cat([p.detach().flatten() for p in trainer.network.parameters()])
 
 
 @pytest.fixture
 def train():
-    """(trainer, until=None) -> None: train as a job does; leave after step number `until`."""
-
-    def train(trainer, until=None):
-        def after_step():
-            if trainer.step == until:
-                raise Left
-
-        try:
-            while trainer.epoch < trainer.cell.specification["epochs"]:
-                trainer.train_epoch(after_step)
-                trainer.evaluate_epoch()
-                if trainer.step < trainer.cell.steps:
-                    after_step()
-        except Left:
-            pass
-
-    return train
+    """(trainer, until=None) -> the trainer, trained as a job does; leave after step number `until`."""
+    return conftest.train

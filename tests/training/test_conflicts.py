@@ -25,6 +25,10 @@ from scalarization.training.conflicts import ConflictCounts, CountingTrainer, gr
 from scalarization.training.job import count_conflicts
 from scalarization.training.loop import GradientStep, Trainer
 
+from ..conftest import train
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 GROUPS = {"gender": ["male", "female"], "role": ["job", "fantasy"], "subject": ["portrait", "hand", "body_part"]}
 DIGITS = ("mnist", "optdigits", "mfeat")
@@ -43,17 +47,10 @@ RECIPE = {
     "compile": False,
     "accumulate": 1,
     "resolve": "after",
+    "gradients_at_once": None,
 }
 #: Cosines nearer to 0 than this are within rounding of it.
 ROUNDING = 1e-5
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_compute_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -111,28 +108,6 @@ def cell_of(setting, *, every=None, **recipe):
 def trainer_of(kind, cell, data):
     member = Member(0, 0, (1 / len(cell.tasks),) * len(cell.tasks))
     return kind(cell, member, data[cell.specification["setting"]], CPU)
-
-
-class Left(Exception):
-    """Raised to leave training."""
-
-
-def train(trainer, until=None):
-    """To the end, or to the end of step number `until`."""
-
-    def after_step():
-        if trainer.step == until:
-            raise Left
-
-    try:
-        while trainer.epoch < trainer.cell.specification["epochs"]:
-            trainer.train_epoch(after_step)
-            trainer.evaluate_epoch()
-            if trainer.step < trainer.cell.steps:
-                after_step()
-    except Left:
-        pass
-    return trainer
 
 
 class NaiveStep(GradientStep):

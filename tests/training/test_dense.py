@@ -24,6 +24,11 @@ from scalarization.training.dense_objective import DenseObjective
 from scalarization.training.gradients import Batch, TaskGradients
 from scalarization.training.loop import Trainer
 
+from ..conftest import train
+from .conftest import parameters
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 TASKS = {"deep": 1, "plain": 2}
 RECIPE = {
@@ -41,16 +46,9 @@ RECIPE = {
     "compile": False,
     "accumulate": 1,
     "resolve": "after",
+    "gradients_at_once": None,
 }
 TRAINED = sorted(n for n in methods.names() if hasattr(methods.load(n), "build"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_compute_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -85,26 +83,7 @@ def trainer_of(cell, data, weights=None):
 
 
 def trained(cell, data, weights=None, steps=None):
-    class Left(Exception):
-        pass
-
-    trainer = trainer_of(cell, data, weights)
-
-    def after_step():
-        if trainer.step == steps:
-            raise Left
-
-    try:
-        while trainer.epoch < cell.specification["epochs"]:
-            trainer.train_epoch(after_step)
-            trainer.evaluate_epoch()
-    except Left:
-        pass
-    return trainer
-
-
-def parameters(trainer):
-    return torch.cat([p.detach().flatten() for p in trainer.network.parameters()])
+    return train(trainer_of(cell, data, weights), steps)
 
 
 # --- Losses ---
@@ -288,9 +267,7 @@ def test_mean_of_task_gradients_trains_like_uniform_weights(data, monkeypatch, o
         loop.methods, "build", lambda name, *rest: Aggregated(Mean()) if name == "pcgrad" else build(name, *rest)
     )
     lr = {"sgd": 0.05, "adamw": 1e-5}[optimizer]
-    uniform, mean = (
-        trained(cell_of(m, skips=skips, optimizer=optimizer, lr=lr), data, steps=2) for m in ("uniform", "pcgrad")
-    )
+    uniform, mean = (trained(cell_of(m, skips=skips, optimizer=optimizer, lr=lr), data) for m in ("uniform", "pcgrad"))
     before = parameters(trainer_of(cell_of(skips=skips), data))
     moved = (parameters(uniform) - before).norm()
     assert (parameters(mean) - parameters(uniform)).norm() < 0.02 * moved
@@ -298,8 +275,8 @@ def test_mean_of_task_gradients_trains_like_uniform_weights(data, monkeypatch, o
 
 def test_weights_multiply_the_losses(data):
     """All weight on one task trains it like its baseline, whatever the other task has of its own."""
-    single = trained(cell_of(tasks={"plain": 2}, shared=5), data, steps=2)
-    joint = trained(cell_of(tasks={"plain": 2, "deep": 1}, shared=5), data, (1.0, 0.0), steps=2)
+    single = trained(cell_of(tasks={"plain": 2}, shared=5), data)
+    joint = trained(cell_of(tasks={"plain": 2, "deep": 1}, shared=5), data, (1.0, 0.0))
     torch.testing.assert_close(
         torch.cat([p.flatten() for p in joint.network.encoder.parameters()]),
         torch.cat([p.flatten() for p in single.network.encoder.parameters()]),
@@ -335,9 +312,7 @@ def test_every_method_goes_on_bit_for_bit(data, method):
     half = trained(cell, data, steps=1)
     resumed = trainer_of(cell, data)
     resumed.load_state(half.state())
-    while resumed.epoch < 2:
-        resumed.train_epoch(lambda: None)
-        resumed.evaluate_epoch()
+    train(resumed)
     state, other = resumed.network.state_dict(), whole.network.state_dict()
     assert all(torch.equal(state[k], other[k]) for k in state)  # running statistics of BatchNorm, too
     assert json.dumps(resumed.rows) == json.dumps(whole.rows)

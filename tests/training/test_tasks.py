@@ -21,6 +21,11 @@ from scalarization.training.gradients import Batch, TaskGradients
 from scalarization.training.loop import Trainer
 from scalarization.training.objectives import AttributeObjective, DomainObjective
 
+from ..conftest import train
+from .conftest import parameters
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 GROUPS = {"gender": ["male", "female"], "role": ["job", "fantasy"], "subject": ["portrait", "hand", "body_part"]}
 RECIPE = {
@@ -38,18 +43,11 @@ RECIPE = {
     "compile": False,
     "accumulate": 1,
     "resolve": "after",
+    "gradients_at_once": None,
 }
 #: Where two ways of summing are compared: AdamW blows the rounding of gradients that are 0 up to whole steps.
 SGD = {"optimizer": "sgd", "lr": 0.1}
 TRAINED = sorted(n for n in methods.names() if hasattr(methods.load(n), "build"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_compute_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -67,37 +65,27 @@ def digits(tmp_path_factory):
     return DeviceData(Store(directory / "dataset.json"), ["mnist", "optdigits", "mfeat"], CPU)
 
 
-def people_cell(store, method="uniform", groups=GROUPS, **recipe):
+def cell_of(benchmark, tasks, method, recipe, patch, **more):
     specification = {
-        "model": {"patch": 16, "heads": 2, "mlp_ratio": 2, "drop_path": 0.2},
+        "model": {"patch": patch, "heads": 2, "mlp_ratio": 2, "drop_path": 0.2},
         "recipe": {**copy.deepcopy(RECIPE), **recipe},
         "epochs": 2,
         "steps_per_epoch": 3,
         "root_seed": 0,
         "threads": 1,
-        "setting": "mtl",
-        "labels": store.facts["attributes"],
-        "attributes": groups,
-        "evaluated": ["people"],
         "method_options": methods.with_defaults(method, {}),
+        **more,
     }
-    return Cell("emoji_people", "set", tuple(groups), Architecture("vit", 2, 8), method, "base", specification, ())
+    return Cell(benchmark, "set", tuple(tasks), Architecture("vit", 2, 8), method, "base", specification, ())
+
+
+def people_cell(store, method="uniform", groups=GROUPS, **recipe):
+    labels = {"labels": store.facts["attributes"], "attributes": groups}
+    return cell_of("emoji_people", groups, method, recipe, 16, setting="mtl", evaluated=["people"], **labels)
 
 
 def digits_cell(tasks=("mnist", "optdigits", "mfeat"), method="uniform", **recipe):
-    specification = {
-        "model": {"patch": 8, "heads": 2, "mlp_ratio": 2, "drop_path": 0.2},
-        "recipe": {**copy.deepcopy(RECIPE), **recipe},
-        "epochs": 2,
-        "steps_per_epoch": 3,
-        "root_seed": 0,
-        "threads": 1,
-        "setting": "mdl",
-        "classes": 10,
-        "evaluated": list(tasks),
-        "method_options": methods.with_defaults(method, {}),
-    }
-    return Cell("digits", "set", tuple(tasks), Architecture("vit", 2, 8), method, "base", specification, ())
+    return cell_of("digits", tasks, method, recipe, 8, setting="mdl", evaluated=list(tasks), classes=10)
 
 
 def uniform_member(cell):
@@ -106,27 +94,7 @@ def uniform_member(cell):
 
 def trained(cell, data, member=None, steps=None):
     """A trainer after `steps` steps (default: all of them)."""
-
-    class Left(Exception):
-        pass
-
-    trainer = Trainer(cell, member or uniform_member(cell), data, CPU)
-
-    def after_step():
-        if trainer.step == steps:
-            raise Left
-
-    try:
-        while trainer.epoch < cell.specification["epochs"]:
-            trainer.train_epoch(after_step)
-            trainer.evaluate_epoch()
-    except Left:
-        pass
-    return trainer
-
-
-def parameters(trainer):
-    return torch.cat([p.detach().flatten() for p in trainer.network.parameters()])
+    return train(Trainer(cell, member or uniform_member(cell), data, CPU), steps)
 
 
 def reference_losses(logits, labels):
@@ -203,12 +171,16 @@ def batch_of(data, objective, images=30):
 
 
 @pytest.mark.parametrize("include_heads", [False, True])
-def test_multi_task_gradients_equal_separate_passes(people, include_heads):
+@pytest.mark.parametrize("at_once", ["one after the other", None, 1, 2])
+def test_multi_task_gradients_equal_separate_passes(people, include_heads, at_once):
+    """As on a CPU, and in batches as on CUDA: of all three tasks, of one, of two and the one that is left."""
     data, store = people
     trainer = Trainer(cell := people_cell(store), uniform_member(cell), data, CPU)
     network = trainer.network.double().eval()
     objective, batch = trainer.objective, batch_of(data, trainer.objective)
     gradients = TaskGradients(network, objective, trainer.autocast, include_heads)
+    if at_once != "one after the other":
+        gradients.batched, gradients.at_once = True, at_once
     jacobian = torch.zeros(3, gradients.size, dtype=torch.float64)
     losses = torch.zeros(3, dtype=torch.float64)
     gradients.add(batch, jacobian, losses)
@@ -270,9 +242,7 @@ def test_every_method_goes_on_bit_for_bit(people, digits, method):
             half = trained(cell, images, steps=steps)
             resumed = Trainer(cell, uniform_member(cell), images, CPU)
             resumed.load_state(half.state())
-            while resumed.epoch < 2:
-                resumed.train_epoch(lambda: None)
-                resumed.evaluate_epoch()
+            train(resumed)
             assert torch.equal(parameters(resumed), parameters(whole)), (method, steps)
             assert json.dumps(resumed.rows) == json.dumps(whole.rows)
 
@@ -294,7 +264,7 @@ def test_accumulation_gives_the_whole_batchs_step(people, digits, method):
 def test_resolving_in_micro_batches_is_another_step(people):
     data, store = people
     after, micro = (
-        trained(people_cell(store, "mgda", accumulate=4, resolve=r, **SGD), data, steps=3) for r in ("after", "micro")
+        trained(people_cell(store, "mgda", accumulate=4, resolve=r, **SGD), data) for r in ("after", "micro")
     )
     assert not torch.allclose(parameters(after), parameters(micro), atol=1e-6)
 
