@@ -54,22 +54,25 @@ SEARCH = {
 
 
 @pytest.mark.parametrize(
-    ("device", "jobs", "workers"),
+    ("device", "jobs", "workers", "nodes"),
     [
-        ("cpu", {}, 8),
-        ("cpu", {"search_workers": 3}, 3),
-        ("cpu", {"search_workers": 50}, 12),
-        ("auto", {}, 1),
-        ("auto", {"gpus_per_member": 0.25}, 4),
+        ("cpu", {}, 8, 1),
+        ("cpu", {"search_workers": 3}, 3, 1),
+        ("cpu", {"search_workers": 50}, 12, 1),
+        ("cpu", {"search_workers": 3, "search_nodes": 2}, 3, 2),
+        ("cpu", {"search_nodes": 50}, 6, 2),  # 12 members need no more than two nodes of 8
+        ("auto", {}, 1, 1),
+        ("auto", {"gpus_per_member": 0.25}, 4, 1),
+        ("auto", {"gpus_per_member": 0.25, "search_nodes": 3}, 4, 3),
     ],
 )
-def test_searches_of_a_session_share_a_job(tiny, make_plan, device, jobs, workers):
+def test_searches_of_a_session_share_a_job(tiny, make_plan, device, jobs, workers, nodes):
     tiny["jobs"], tiny["searches"] = {**jobs, "max_minutes": 10**6}, {"pbt": SEARCH}
     tiny["throughput"] = {"hardware": "x", "flops_per_second": 1e30, "seconds_per_step": 60, "seconds_per_job": 0}
     plan = make_plan(tiny, device=device, threads=2)
     (searches,) = plan.search_sessions().values()
     request = resources.of_session(plan, searches)
-    assert request.cpus == 2 * workers
+    assert (request.cpus, request.nodes) == (2 * workers, nodes)
     minutes = sum(s.population * s.cell.steps for s in searches)
     # Three times the estimate; members on a GPU are taken to share its time.
-    assert request.minutes == 10 + math.ceil(3 * minutes / (workers if device == "cpu" else 1))
+    assert request.minutes == 10 + math.ceil(3 * minutes / nodes / (workers if device == "cpu" else 1))

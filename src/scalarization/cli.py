@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     of.add_argument("--search", action="append", help="a search's name, as `plan` prints it; repeatable")
     of.add_argument("--benchmark", help="search on a benchmark of the preset, retrain, and tell what it brought")
     search.add_argument("--workers", type=int, help="members trained at the same time (default: one per CPU core)")
+    search.add_argument("--nodes", type=int, default=1, help="nodes of this Slurm job to use together")
     search.add_argument("--time-limit", type=float, metavar="MINUTES", help="leave before so many minutes have passed")
     own = search.add_argument_group("with --benchmark")
     own.add_argument("--budget", type=float, default=8, help="in trainings of one model (default: %(default)s)")
@@ -126,6 +127,7 @@ def _log_to(file: Path | None) -> None:
         handlers.append(logging.FileHandler(file, mode="a"))
         handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     root.handlers = handlers
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # which tells of every glyph of a PDF
 
 
 def _plan(plan: Plan, options: argparse.Namespace) -> None:
@@ -167,7 +169,7 @@ def _search(plan: Plan, options: argparse.Namespace) -> None:
         from scalarization.search.session import make_searches
 
         limit = None if options.time_limit is None else options.time_limit * 60
-        make_searches(plan, [plan.search(name) for name in options.search], options.workers, limit)
+        make_searches(plan, [plan.search(name) for name in options.search], options.workers, limit, options.nodes)
         return
     from scalarization.search.own import Wish, search_own
 

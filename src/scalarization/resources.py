@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scalarization.experiments import Job, Plan
 from scalarization.searches import Search
@@ -27,6 +27,7 @@ class Request:
         memory_mb: Main memory in MB; a later attempt gets as many times more.
         minutes: Wall time; a later attempt gets as many times more, up to ``max_minutes``.
         max_minutes: Longest wall time ever asked for. What is left then is done by the next attempt.
+        nodes: Nodes, each with so many GPUs, cores and so much memory.
     """
 
     gpu: int
@@ -34,6 +35,7 @@ class Request:
     memory_mb: int
     minutes: int
     max_minutes: int
+    nodes: int = 1
 
     def memory(self, attempt: int) -> int:
         """MB of an attempt, counted from 1."""
@@ -55,20 +57,20 @@ def threads(plan: Plan, benchmark: str) -> int:
 
 
 def of_session(plan: Plan, searches: Sequence[Search]) -> Request:
-    """A job that makes the searches of a session; its cores are those of its workers.
+    """A job that makes the searches of a session, on one node or several; its cores are those of its workers.
 
     Members that share a GPU are not assumed to be faster together than one after the other.
     """
-    workers = sum(s.population for s in searches)
+    jobs = plan.config.preset["jobs"]
+    members = sum(s.population for s in searches)
     seconds = sum(map(plan.search_seconds, searches))
-    if gpus(plan):
-        workers = min(workers, max(1, math.floor(1 / plan.config.preset["jobs"]["gpus_per_member"])))
-    else:
-        workers = min(workers, plan.config.preset["jobs"]["search_workers"])
-        seconds /= workers
+    workers = max(1, math.floor(1 / jobs["gpus_per_member"])) if gpus(plan) else jobs["search_workers"]
+    nodes = min(jobs["search_nodes"], math.ceil(members / workers))
+    workers = min(workers, math.ceil(members / nodes))
+    seconds /= nodes if gpus(plan) else min(members, nodes * workers)
     # A worker needs about half of what a job does: no second copy of results, no evaluation of test data.
     memory = _memory(plan, searches[0].cell.benchmark) * (2 + workers) // 2
-    return _request(plan, workers * plan.config.threads, memory, seconds)
+    return replace(_request(plan, workers * plan.config.threads, memory, seconds), nodes=nodes)
 
 
 def of_costs(plan: Plan, name: str) -> Request:

@@ -69,7 +69,7 @@ class Checkout:
         """A running `snakemake --cores all --profile slurm`."""
         return self.start("snakemake", "--cores", "all", "--profile", "slurm", *QUICK, *arguments)
 
-    def finish(self, process, seconds=400, status=0):
+    def finish(self, process, seconds=1200, status=0):
         """What a command said when it has ended with this exit status."""
         try:
             process.wait(timeout=seconds)

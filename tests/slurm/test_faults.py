@@ -46,6 +46,7 @@ class Run:
 
     def __init__(self, checkout):
         self.checkout, self.slurm = checkout, checkout.slurm
+        self.others = set(self.slurm.jobs())
         variants = {fault: {} for fault in FAULTS}
         # Slurm looks at time limits every half a minute, so this one takes a minute.
         variants["time_limit"] = {"recipe": {"epochs": 900, "eval_every": 300}}
@@ -77,7 +78,9 @@ class Run:
     def attempts(self, fault):
         """Slurm's jobs for one of the workflow's, in order."""
         return {
-            n: facts for n, facts in self.slurm.jobs().items() if facts.get("Comment") == f"rule_{self.rules[fault]}"
+            number: facts
+            for number, facts in self.slurm.jobs().items()
+            if number not in self.others and facts.get("Comment") == f"rule_{self.rules[fault]}"
         }
 
     def is_training(self, fault):
@@ -126,7 +129,7 @@ def run(make_checkout):
     run = Run(make_checkout())
     process = run.start()
     pending = set(FAULTS)
-    end = time.monotonic() + 300
+    end = time.monotonic() + 900
     struck = {}
     while pending:
         assert process.poll() is None and time.monotonic() < end, process.said()

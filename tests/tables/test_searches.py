@@ -19,7 +19,7 @@ from .conftest import line
 KINDS = ["rebuttal_table_1a", "rebuttal_table_2", "table_search_cost", "table_search_on", "table_methods"]
 DEPTHS = {"family": "vit", "depth": [1, 2], "width": [48]}
 SEARCHES = {
-    "found": synthetic.search(architectures=DEPTHS),
+    "found": synthetic.search(architectures=DEPTHS, session="found"),
     "large": synthetic.search(population=6, epochs_ready=1, session="others"),
     "random": synthetic.search(method="search_random", session="others"),
 }

@@ -15,15 +15,19 @@ for session, searches in plan.search_sessions().items():
         priority: 1000000
         threads: workflow.cores
         resources:
-            gpu=request.gpu,
+            # Of several nodes the plugin's `gpu` would be the sum, wherever they are, and its `tasks` would count per GPU.
+            gpu=request.gpu if request.nodes == 1 else 0,
+            gres="gpu:1" if request.gpu and request.nodes > 1 else "",
+            nodes=request.nodes,
+            tasks=0 if request.gpu else request.nodes,
             cpus_per_task=request.cpus,
             mem_mb=memory(request),
             runtime=runtime(request),
-            workers=request.cpus // plan.config.threads,
+            workers=request.nodes * request.cpus // plan.config.threads,
         params:
             searches=[f"--search {search.name}" for search in searches],
             fingerprint=[plan.search_fingerprint(search) for search in searches],
         shell:
             "workers=${{SCALARIZATION_REMOTE:+{resources.workers}}}; "
             "exec python -m scalarization search {params.searches} --workers ${{workers:-{threads}}} --log {log}"
-            " ${{SCALARIZATION_REMOTE:+--time-limit {resources.runtime}}}"
+            " ${{SCALARIZATION_REMOTE:+--nodes {resources.nodes} --time-limit {resources.runtime}}}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from scalarization.digests import training_digest
 from scalarization.errors import StoppedError, UserError
 from scalarization.experiments import Plan
 from scalarization.policies import HISTORY_SCHEMA, backtrack
+from scalarization.search.nodes import OBJECT_STORE, ray_on
 from scalarization.searches import Search
 from scalarization.storage import write_table
 from scalarization.training.interval import Intervals, Lineage
@@ -96,6 +98,7 @@ def make_searches(
     searches: Sequence[Search],
     workers: int | None = None,
     time_limit: float | None = None,
+    nodes: int = 1,
     show: Callable[[Search, Row], None] = lambda search, row: None,
 ) -> None:
     """Make searches of one benchmark; what was trained of them before is not trained again.
@@ -105,6 +108,7 @@ def make_searches(
         searches: The searches.
         workers: Members trained at the same time; None: as many as the machine, or Ray's cluster, has room for.
         time_limit: Seconds after which the job must have left.
+        nodes: Nodes of the Slurm job that this is, to be used together.
         show: Called with every new row of a history.
 
     Raises:
@@ -121,7 +125,7 @@ def make_searches(
     root = plan.config.results / "checkpoints"
     intervals = {s.name: Intervals(root, s, store.digest) for s in searches}
     history = History(searches, show)
-    with _ray(plan, workers) as used:
+    with _ray(plan, workers, nodes) as used:
         startup = time.perf_counter() - began
         newly = _run(plan, searches, intervals, history, stop, used)
     session = {
@@ -155,33 +159,42 @@ def make_searches(
 
 
 @contextmanager
-def _ray(plan: Plan, workers: int | None) -> Iterator[int]:
-    """A Ray session: of this machine, or of the cluster that ``RAY_ADDRESS`` names. Gives the number of workers."""
+def _ray(plan: Plan, workers: int | None, nodes: int) -> Iterator[int]:
+    """A Ray session: of this machine, of a Slurm job's nodes, or of the cluster that ``RAY_ADDRESS`` names.
+
+    Gives the number of workers.
+    """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
 
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(**quiet)
-    else:
-        cpus = (workers or len(os.sched_getaffinity(0))) * plan.config.threads
-        for attempt in range(STARTS):
-            try:
-                # The smallest object store that Ray allows: what members hand on are a few numbers.
-                ray.init(num_cpus=cpus, object_store_memory=80 * 2**20, include_dashboard=False, **quiet)
-                break
-            except Exception as error:  # noqa: BLE001 - Ray raises this very class when a busy machine is too slow
-                ray.shutdown()
-                if attempt == STARTS - 1:
-                    raise UserError(f"Ray does not start: {error}") from error
-                logger.warning("Ray did not start, tried again: %s", error)
-    try:
+    cpus = math.ceil((workers or len(os.sched_getaffinity(0))) / nodes) * plan.config.threads
+    with ExitStack() as stack:
+        if os.environ.get("RAY_ADDRESS"):
+            ray.init(**quiet)
+        elif nodes > 1:
+            ray.init(stack.enter_context(ray_on(nodes, cpus)), **quiet)
+        else:
+            _start_here(cpus, quiet)
+        stack.callback(ray.shutdown)
         found = ray.cluster_resources()
         room = int(found.get("CPU", 0)) // plan.config.threads
         gpus = _gpus(plan, found)
         yield min(workers or room, room, int(found["GPU"] / gpus) if gpus else room)
-    finally:
-        ray.shutdown()
+
+
+def _start_here(cpus: int, quiet: dict[str, Any]) -> None:
+    import ray
+
+    for attempt in range(STARTS):
+        try:
+            ray.init("local", num_cpus=cpus, object_store_memory=OBJECT_STORE, include_dashboard=False, **quiet)
+            return
+        except Exception as error:  # noqa: BLE001 - Ray raises this very class when a busy machine is too slow
+            ray.shutdown()
+            if attempt == STARTS - 1:
+                raise UserError(f"Ray does not start: {error}") from error
+            logger.warning("Ray did not start, tried again: %s", error)
 
 
 def _gpus(plan: Plan, resources: dict[str, float]) -> float:
@@ -281,6 +294,8 @@ def _run(
             try:
                 result = ray.get(future)
             except (ray.exceptions.RayActorError, ray.exceptions.RayTaskError) as error:
+                if stop.reason:  # the signal went to the workers, too
+                    break
                 task.failed(error)
                 failed.append(task)
                 # Dead, or spoilt by what failed: the next attempt gets a new one.
