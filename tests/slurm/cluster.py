@@ -151,6 +151,13 @@ class Cluster:
                 os.kill(pid, signal.SIGKILL)
         self.ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=crashed")
 
+    def restart_controller(self):
+        """The controller dies and comes back; daemons and jobs of the nodes live on."""
+        file = self.directory / "slurmctld.pid"
+        self.ask("kill", "-KILL", file.read_text().strip())
+        self.ask("slurmctld")
+        self.wait_for(lambda: "UP" in self.ask("scontrol", "ping", check=False), "controller")
+
     def _processes(self):
         """Processes of this cluster's, daemons first, and of nobody else's."""
         own = os.readlink(f"/proc/{self._first}/ns/pid")

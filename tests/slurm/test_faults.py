@@ -44,12 +44,15 @@ PARTITIONS = {"node_down": "fragile", "preempt_cancel": "cancelled", "preempt_re
 class Run:
     """One run of a workflow in which every job meets with its fault."""
 
-    def __init__(self, checkout):
+    def __init__(self, checkout, faults=FAULTS):
         self.checkout, self.slurm = checkout, checkout.slurm
         self.others = set(self.slurm.jobs())
-        variants = {fault: {} for fault in FAULTS}
-        # Slurm looks at time limits every half a minute, so this one takes a minute.
-        variants["time_limit"] = {"recipe": {"epochs": 900, "eval_every": 300}}
+        variants = {fault: {} for fault in faults}
+        # Slurm looks at time limits every half a minute, so this one takes a minute. The others need be there only when
+        # the controller comes back.
+        longer = {"time_limit": 900, "first": 150, "second": 150}
+        for fault in longer.keys() & variants.keys():
+            variants[fault] = {"recipe": {"epochs": longer[fault], "eval_every": longer[fault] // 3}}
         PRESET["experiments"]["pair"]["variants"] = variants
         checkout.write(PRESET)
         overrides = {"preset": str(checkout.directory / "mine.yaml"), "checkpoint_seconds": 0.5}
@@ -69,11 +72,18 @@ class Run:
 
     def start(self):
         targets = [str(self.plan.run_file(cell).relative_to(self.checkout.directory)) for cell in self.cells.values()]
-        where = [f"{self.rules[fault]}:slurm_partition={partition}" for fault, partition in PARTITIONS.items()]
+        special = {self.rules[f]: partition for f, partition in PARTITIONS.items() if f in self.rules}
+        where = [f"--set-resources={rule}:slurm_partition={partition}" for rule, partition in special.items()]
         knobs = ["preset=mine.yaml", "checkpoint_seconds=0.5"]
-        return self.checkout.snakemake(
-            "--seconds-between-status-checks=2", "--set-resources", *where, "--config", *knobs, "--", *targets
-        )
+        return self.checkout.snakemake("--seconds-between-status-checks=2", *where, "--config", *knobs, "--", *targets)
+
+    def wait_until(self, condition, process, seconds=900):
+        """Wait for something to come about while Snakemake runs."""
+        end = time.monotonic() + seconds
+        while not (found := condition()):
+            assert process.poll() is None and time.monotonic() < end, process.said()
+            time.sleep(0.2)
+        return found
 
     def attempts(self, fault):
         """Slurm's jobs for one of the workflow's, in order."""
@@ -129,17 +139,16 @@ def run(make_checkout):
     run = Run(make_checkout())
     process = run.start()
     pending = set(FAULTS)
-    end = time.monotonic() + 900
-    struck = {}
-    while pending:
-        assert process.poll() is None and time.monotonic() < end, process.said()
+
+    def all_struck():
         for fault in sorted(pending):
             if found := run.is_training(fault):
                 run.strike(fault, *found)
-                struck[fault] = found[0]
                 pending.discard(fault)
-        time.sleep(0.2)
-    run.struck, run.said = struck, run.checkout.finish(process)
+        return not pending
+
+    run.wait_until(all_struck, process)
+    run.checkout.finish(process)
     run.locally = run.local()
     return run
 
@@ -192,3 +201,21 @@ def test_of_two_copies_one_trains(run):
 
 def test_nothing_is_left_behind(run):
     assert not list(run.plan.config.results.rglob("*.part")) and not list(run.plan.config.results.rglob("*.ckpt*"))
+
+
+def test_controller_and_submitting_process_die_and_begin_again(make_checkout):
+    """Jobs go on meanwhile; the new Snakemake submits copies of them, which wait or take over."""
+    run = Run(make_checkout(), ("first", "second"))
+    process = run.start()
+    run.wait_until(lambda: run.is_training("first") and run.is_training("second"), process)
+    run.slurm.restart_controller()
+    run.slurm.ask("pkill", "-KILL", "-f", "--", "--profile slurm")
+    assert process.wait(30) != 0
+    assert {"RUNNING"} == {*states(run, "first"), *states(run, "second")}
+    run.checkout.finish(run.checkout.snakemake("--unlock", "--config", "preset=mine.yaml"))
+    run.checkout.finish(run.start())
+    locally = run.local()
+    for fault, cell in run.cells.items():
+        file = run.plan.run_file(cell)
+        assert pq.read_table(file).equals(pq.read_table(locally / file.relative_to(run.plan.config.results)))
+        assert log(run, fault).count("| epoch 150/150 |") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -38,9 +39,11 @@ def ray_on(nodes: int, cpus: int) -> Iterator[str]:
     Raises:
         UserError: This is no Slurm job of so many nodes, or a node does not join.
     """
+    here, others = _places(nodes)
+    # Other users of these machines must not reach it. Commands inherit the token; Ray reads it when it is imported.
+    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     import ray
 
-    here, others = _places(nodes)
     with socket.socket() as free:
         free.bind(("", 0))
         address = f"{ray.util.get_node_ip_address()}:{free.getsockname()[1]}"
@@ -70,17 +73,21 @@ def ray_on(nodes: int, cpus: int) -> Iterator[str]:
 
 def _places(nodes: int) -> tuple[str, list[str]]:
     """This node's name, and those of the job's others."""
-    listed = os.environ.get("SLURM_JOB_NODELIST")
-    here = os.environ.get("SLURMD_NODENAME")
-    if not listed or not here:
+    job, here = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURMD_NODENAME")
+    if not job or not here:
         raise UserError(f"--nodes {nodes}: this is no Slurm job; leave the option out, or set RAY_ADDRESS")
-    said = subprocess.run(["scontrol", "show", "hostnames", listed], capture_output=True, text=True, check=True)
-    names = said.stdout.split()
+    # In a job's step, as Snakemake starts it, the environment knows of the step's own node only.
+    names = _said("scontrol", "show", "hostnames", _said("squeue", "--noheader", f"--job={job}", "--format=%N")).split()
     if len(names) != nodes or here not in names:
-        raise UserError(
-            f"--nodes {nodes}: the Slurm job has {len(names)} ({listed}); ask for as many with sbatch --nodes"
-        )
+        raise UserError(f"--nodes {nodes}: Slurm job {job} has {len(names)}; sbatch --nodes asks for more")
     return here, [name for name in names if name != here]
+
+
+def _said(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"{' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout.strip()
 
 
 def _environment() -> dict[str, str]:

@@ -165,15 +165,16 @@ def _ray(plan: Plan, workers: int | None, nodes: int) -> Iterator[int]:
     Gives the number of workers.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    import ray
-
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     cpus = math.ceil((workers or len(os.sched_getaffinity(0))) / nodes) * plan.config.threads
     with ExitStack() as stack:
-        if os.environ.get("RAY_ADDRESS"):
-            ray.init(**quiet)
-        elif nodes > 1:
-            ray.init(stack.enter_context(ray_on(nodes, cpus)), **quiet)
+        address = os.environ.get("RAY_ADDRESS")
+        if nodes > 1 and not address:
+            address = stack.enter_context(ray_on(nodes, cpus))
+        import ray
+
+        if address:
+            ray.init(address, **quiet)
         else:
             _start_here(cpus, quiet)
         stack.callback(ray.shutdown)
