@@ -257,7 +257,7 @@ class _Making:
         for number in range(first, min(first + CHUNK, len(self._rows))):
             box = functools.partial(self._crops.box, number) if self._crops else middle
             cut, result = self._data._cut_out(self._rows[number], box), results[number]
-            # No crop is so much larger than the result (341 pixels at most, of 256) that pixels would be passed over.
+            # Not antialiased: crops are at most 341 pixels wide or high, so 224 of them pass over none.
             cv2.resize(cut, result.shape[1::-1], dst=result, interpolation=cv2.INTER_LINEAR)
             if self._crops and self._crops.flipped[number]:
                 cv2.flip(result, 1, dst=result)
