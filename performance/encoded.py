@@ -2,6 +2,7 @@
 
 import io
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -78,7 +79,9 @@ def compare(file, threads):
     store = Store(file)
     data = EncodedData(store, ["only"], torch.device("cpu"), workers=threads)
     rows = torch.randperm(IMAGES, generator=torch.Generator().manual_seed(0))[:COUNTED].reshape(-1, BATCH)
-    encoded = [torch.from_numpy(store.encoded("only", int(row))) for row in rows.flatten()]
+    encoded = [
+        torch.frombuffer(bytearray(store.encoded("only", row)), dtype=torch.uint8) for row in rows.flatten().tolist()
+    ]
     pool = ThreadPoolExecutor(threads)
 
     def loader():
@@ -93,12 +96,14 @@ def compare(file, threads):
         list(pool.map(decode, range(threads)))
 
     ours, theirs, ratio = side_by_side(loader, bare, rounds=7)
-    alone, *both, again = (cpu_seconds(work) for work in (bare, loader, loader, bare))
-    cpu = (alone + again) / sum(both)
+    cpu = statistics.median(cpu_seconds(bare) / cpu_seconds(loader) for _ in range(7))
+    pixels = next(data.loaded(rows, AUGMENTATION, range(len(rows))))
+    normalising = min(cpu_seconds(lambda: data.normalise(pixels)) for _ in range(7)) / BATCH
     return (
         f"{threads} thread{'s' * (threads > 1)}: {100 / ratio:.0f} % of a bare decode_jpeg loop on as many "
         f"({COUNTED / ours:,.0f} and {COUNTED / theirs:,.0f} images/s), {100 * cpu:.0f} % by CPU time; "
-        "crop, resize to 224 pixels and flip on top"
+        "crop, resize to 224 pixels and flip on top; "
+        f"normalising on the CPU {1000 * normalising:.2f} ms an image"
     )
 
 

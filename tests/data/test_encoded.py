@@ -1,18 +1,20 @@
 """DomainNet's official files, the store of encoded images, and what is cut out of them."""
 
+import gc
 import hashlib
 import io
 import json
 import math
+import os
 import zipfile
 
 import numpy as np
 import pytest
+import simplejpeg
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from torchvision.io import ImageReadMode, decode_jpeg
 
 from scalarization.benchmarks import SPLITS, domainnet
 from scalarization.data import encode, encoded
@@ -181,9 +183,9 @@ def test_every_kind_of_image_becomes_rgb(mode):
     if mode not in ("RGBA", "LA"):
         source = Image.composite(image.convert("RGB"), Image.new("RGB", image.size, "white"), image.getchannel("A"))
         source = source.convert(mode)
-    pixels = decode_jpeg(torch.from_numpy(np.frombuffer(encode.encode(content(source, kind))[0], np.uint8).copy()))
+    pixels = simplejpeg.decode_jpeg(encode.encode(content(source, kind))[0])
     # Black at the left; at the right white, which is also what transparency becomes.
-    assert pixels.shape == (3, 30, 20) and pixels[:, :, :8].max() < 25 and pixels[:, :, 12:].min() > 230
+    assert pixels.shape == (30, 20, 3) and pixels[:, :8].max() < 25 and pixels[:, 12:].min() > 230
 
 
 def test_store_holds_every_image_under_its_label(official, store):
@@ -193,7 +195,7 @@ def test_store_holds_every_image_under_its_label(official, store):
         labels = np.concatenate([store.labels(domain, s) for s in SPLITS])
         assert np.array_equal(labels, original.labels[rows])
         for place, row in enumerate(rows):
-            stored = store.encoded(domain, place).tobytes()
+            stored = store.encoded(domain, place)
             assert stored == encode.encode(contents[original.names[row].split(": ")[1]])[0]
     store.verify()
     assert store.facts["encoding"] == {"format": "jpeg", "shorter_side": 256, "quality": 90}
@@ -415,7 +417,54 @@ def test_checksums_are_those_of_the_files(store):
             assert (len(content), hashlib.sha256(content).hexdigest()) == (file["bytes"], file["sha256"])
 
 
-def test_decoded_pixels_are_pillows(store):
-    image = decode_jpeg(torch.from_numpy(store.encoded("real", 0)), mode=ImageReadMode.RGB)
+def test_decoded_pixels_are_pillows(store, data):
     expected = np.asarray(Image.open(io.BytesIO(store.encoded("real", 0))))
-    assert np.abs(image.permute(1, 2, 0).numpy().astype(int) - expected).mean() < 1
+    whole = data._cut_out(data.start("real", "train"), lambda height, width: (0, 0, height, width))
+    assert whole.shape == expected.shape and np.abs(whole.astype(int) - expected).mean() < 1
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize(("exif", "restart"), [(b"", 0), (b"Exif\0\0" + bytes(300), 2)])
+def test_rows_below_the_crop_change_nothing_above(progressive, subsampling, exif, restart):
+    generator = np.random.default_rng(5)
+    for height, width in ((150, 260), (256, 257), (37, 16)):
+        noise = Image.fromarray(generator.integers(0, 256, (height // 4, width // 4, 3), dtype=np.uint8))
+        options = {"quality": 90, "subsampling": subsampling, "progressive": progressive, "exif": exif}
+        jpeg = content(noise.resize((width, height)), restart_marker_rows=restart, **options)
+        whole = simplejpeg.decode_jpeg(jpeg)
+        for rows in [*generator.integers(1, height, 10).tolist(), 1, height - 1, height]:
+            short = encoded.shortened(jpeg, height, width, rows)
+            found = simplejpeg.decode_jpeg(short, strict=False)
+            assert len(short) == len(jpeg) and rows <= len(found) <= rows + 4
+            assert np.array_equal(found[:rows], whole[:rows])
+
+
+def test_image_with_a_harmless_flaw_is_read_as_pillow_does(store, tmp_path):
+    """Cameras and editors leave bytes behind the picture that belong to no part of it."""
+    for file in store.directory.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    original = store.encoded("real", 0)
+    facts = json.loads((tmp_path / "dataset.json").read_text())
+    flawed = original[:-2] + bytes(40) + original[-2:]
+    with pytest.raises(ValueError, match="extraneous"):
+        simplejpeg.decode_jpeg(flawed)
+    blob, offsets = tmp_path / "real_images.bin", np.load(tmp_path / "real_offsets.npy")
+    blob.write_bytes(flawed + blob.read_bytes()[len(original) :])
+    offsets[1:] += 40
+    np.save(tmp_path / "real_offsets.npy", offsets)
+    facts["domains"]["real"]["files"]["images"]["bytes"] += 40
+    (tmp_path / "dataset.json").write_text(json.dumps(facts))
+    found, expected = (EncodedData(s, ["real"], CPU).images[0:2] for s in (Store(tmp_path / "dataset.json"), store))
+    assert torch.equal(found, expected)
+
+
+def test_files_are_closed_with_their_store(store):
+    again = Store(store.directory / "dataset.json")
+    files = list(again._encoded.values())
+    assert len(files) == len(SIZES) and all(os.fstat(f).st_size for f in files)
+    del again
+    gc.collect()
+    for file in files:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(file)

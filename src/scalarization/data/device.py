@@ -30,7 +30,8 @@ class Normalisation:
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """From uint8 [B, C, H, W] to float32 of zero mean and unit variance over the train splits."""
-        return torch.addcmul(self._shift, images.float(), self._scale)
+        values = images.to(torch.float32, copy=True)
+        return torch.addcmul(self._shift, values, self._scale, out=values)  # fresh memory costs as much again
 
     def batches(
         self, rows: torch.Tensor, augmentation: Augmentation, seeds: Sequence[int]

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
+import os
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ class Store:
             raise DataError(f"{file}: format {found}, this code reads {FORMAT}; {again}")
         self.digest = hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()[:16]
         self._arrays: dict[tuple[str, str], np.ndarray] = {}
-        self._encoded: dict[str, mmap.mmap] = {}
+        self._encoded: dict[str, int] = {}
         for domain, described in self.facts["domains"].items():
             for kind, expected in described["files"].items():
                 path = self.directory / expected["name"]
@@ -54,9 +55,8 @@ class Store:
                 if path.stat().st_size != expected["bytes"]:
                     raise DataError(f"{path}: {path.stat().st_size} bytes, expected {expected['bytes']}; {again}")
                 if kind == "images" and "encoding" in self.facts:
-                    with path.open("rb") as file:
-                        self._encoded[domain] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                    self._encoded[domain].madvise(mmap.MADV_RANDOM)
+                    self._encoded[domain] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                    weakref.finalize(self, os.close, self._encoded[domain])
                     continue
                 try:
                     self._arrays[domain, kind] = np.load(path, mmap_mode="r")
@@ -86,15 +86,12 @@ class Store:
         """All splits of ``images``, ``labels`` or a task's maps, one after the other, memory-mapped."""
         return self._arrays[domain, kind]
 
-    def encoded(self, domain: str, row: int) -> np.ndarray:
-        """Content of one encoded image, uint8 [bytes]; rows are counted over all splits of the domain."""
-        start, stop = self._arrays[domain, "offsets"][row : row + 2].tolist()
-        return np.frombuffer(self._encoded[domain], np.uint8, stop - start, start).copy()
-
-    def release(self) -> None:
-        """Let go of the pages that were read of encoded images: they would count as this process's memory."""
-        for content in self._encoded.values():
-            content.madvise(mmap.MADV_DONTNEED)
+    def encoded(self, domain: str, row: int) -> bytes:
+        """Content of one encoded image; rows are counted over all splits of the domain."""
+        offsets = self._arrays[domain, "offsets"]
+        start, stop = offsets.item(row), offsets.item(row + 1)
+        # Not mapped into memory, where each page is read on its own and counts as this process's.
+        return os.pread(self._encoded[domain], stop - start, start)
 
     def verify(self) -> None:
         """Compare every file with its checksum.
