@@ -318,7 +318,6 @@ def open_data(config: Config, cells: Sequence[Cell], store: Store) -> tuple[torc
 
     from scalarization.data.dense import DenseDeviceData
     from scalarization.data.device import DeviceData
-    from scalarization.data.encoded import EncodedData
 
     wanted = config.device
     if wanted == "cuda" and not torch.cuda.is_available():
@@ -337,6 +336,8 @@ def open_data(config: Config, cells: Sequence[Cell], store: Store) -> tuple[torc
     if tasks:
         return device, DenseDeviceData(store, tasks, device)
     if "encoding" in store.facts:
+        from scalarization.data.encoded import EncodedData
+
         return device, EncodedData(store, needed, device, config.workers)
     return device, DeviceData(store, needed, device)
 

@@ -7,7 +7,7 @@ import functools
 import io
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -15,7 +15,6 @@ from scalarization import methods, models, seeds
 from scalarization.data.augmentation import Augmentation
 from scalarization.data.dense import DenseDeviceData
 from scalarization.data.device import DeviceData
-from scalarization.data.encoded import EncodedData
 from scalarization.data.sampling import DomainSampler
 from scalarization.experiments import Cell, Member
 from scalarization.methods._base import FeatureMethod, GradientMethod, LossMethod
@@ -23,6 +22,9 @@ from scalarization.training.dense_objective import DenseObjective
 from scalarization.training.gradients import Batch, TaskGradients
 from scalarization.training.objectives import AttributeObjective, DomainObjective, Objective
 from scalarization.training.schedule import build_optimizer, learning_rate
+
+if TYPE_CHECKING:  # decoding needs libraries that other data do without
+    from scalarization.data.encoded import EncodedData
 
 #: Runs of fewer steps do not earn back the time that torch.compile takes.
 COMPILE_STEPS = 2000
