@@ -182,6 +182,23 @@ def test_second_time_nothing_is_fetched_and_the_manifest_is_the_same(site, confi
     (found.downloads / "domainnet" / "real.zip").unlink()  # fetched again
     assert have(file, "domainnet").manifest("domainnet").read_bytes() == before
     assert len(site.requests) == asked + 1
+    record = found.records / "domainnet" / "real.zip.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "time": "2020-02-02T02:02:02Z", "bytes": 1}))
+    times = {entry["path"]: entry["time"] for entry in manifest(have(file, "domainnet"), "domainnet")["files"]}
+    assert times["domainnet/real.zip"] == "2020-02-02T02:02:02Z"  # of its first use
+
+
+def test_server_that_is_not_reached_ends_in_instructions(site, config, monkeypatch):
+    monkeypatch.setattr(domainnet, "HOST", "http://127.0.0.1:9/")
+    with pytest.raises(DataError) as caught:
+        have(config(), "domainnet", domains=["real"])
+    for word in (
+        "no connection",
+        "run again to go on",
+        "domainnet/real.zip (no published checksum) from",
+        "real_test.txt",
+    ):
+        assert word in str(caught.value)
 
 
 def test_other_domains_are_fetched_when_they_are_wanted(site, config):

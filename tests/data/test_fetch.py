@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scalarization.data import fetch as module
-from scalarization.data.fetch import Refused, fetch
+from scalarization.data.fetch import NotFetchedError, fetch
 from scalarization.errors import DataError
 
 from ..web import serve
@@ -79,7 +79,7 @@ def test_any_breaks_lead_to_the_same_file_or_keep_what_came(cuts, validators, si
     directory = tmp_path_factory.mktemp("there")
     try:
         assert get(site, directory) == CONTENT
-    except DataError as error:
+    except NotFetchedError as error:
         assert "run again to go on" in str(error)
         site.faults[PATH] = []
         assert get(site, directory) == CONTENT
@@ -93,7 +93,7 @@ def test_server_that_ignores_ranges_sends_all_again(site, tmp_path):
 
 def test_file_that_changed_on_the_server_is_fetched_from_its_beginning(site, tmp_path):
     site.faults[PATH] = [("cut", 400_000)] + [404] * 9
-    with pytest.raises(Refused):
+    with pytest.raises(NotFetchedError):
         get(site, tmp_path)
     assert part_of(tmp_path).stat().st_size == 400_000
     site.files[PATH], site.faults[PATH] = OTHER, []
@@ -111,7 +111,7 @@ def test_without_etag_a_part_is_completed_only_if_a_checksum_guards_it(guarded, 
 def test_parts_of_two_files_are_noticed_and_fetched_once_more(site, tmp_path):
     site.validators = False
     site.faults[PATH] = [("cut", 400_000), 404]
-    with pytest.raises(Refused):
+    with pytest.raises(NotFetchedError):
         get(site, tmp_path)
     site.files[PATH] = CONTENT[:300_000] + OTHER[:300_000]  # as long as before, and no ETag tells
     asked = []
@@ -141,7 +141,7 @@ def test_answer_that_begins_elsewhere_is_not_appended(site, tmp_path):
 
 def test_killed_between_last_byte_and_its_name(site, tmp_path):
     site.faults[PATH] = [("cut", 400_000), 404]
-    with pytest.raises(Refused):
+    with pytest.raises(NotFetchedError):
         get(site, tmp_path)
     part_of(tmp_path).write_bytes(CONTENT)
     assert get(site, tmp_path) == CONTENT
@@ -150,10 +150,17 @@ def test_killed_between_last_byte_and_its_name(site, tmp_path):
 
 def test_part_longer_than_the_file_is_given_up(site, tmp_path):
     site.faults[PATH] = [("cut", 400_000), 404]
-    with pytest.raises(Refused):
+    with pytest.raises(NotFetchedError):
         get(site, tmp_path)
     part_of(tmp_path).write_bytes(CONTENT + b"more")
+    assert get(site, tmp_path, accept=lambda part: None, guarded=False) == CONTENT
+
+
+def test_any_number_of_breaks_is_borne_while_something_comes(site, tmp_path):
+    site.faults[PATH] = [("cut", 50_000)] * (2 * module.ATTEMPTS)
     assert get(site, tmp_path) == CONTENT
+    assert len(site.requests) == 2 * module.ATTEMPTS + 1
+    assert {headers["Accept-Encoding"] for _, headers in site.requests} == {"identity"}
 
 
 def test_busy_server_is_asked_again(site, tmp_path):
@@ -165,7 +172,7 @@ def test_busy_server_is_asked_again(site, tmp_path):
 @pytest.mark.parametrize(("fault", "words"), [(404, "HTTP 404"), (403, "HTTP 403"), ("page", "web page")])
 def test_refusal_is_not_asked_again(fault, words, site, tmp_path):
     site.faults[PATH] = [fault]
-    with pytest.raises(Refused, match=words):
+    with pytest.raises(NotFetchedError, match=words):
         get(site, tmp_path)
     assert len(site.requests) == 1 and not (tmp_path / "a.zip").exists()
 
@@ -175,7 +182,7 @@ def test_refusal_is_not_asked_again(fault, words, site, tmp_path):
 )
 def test_gives_up_after_failures_in_a_row_and_says_what_is_kept(fault, words, site, tmp_path):
     site.faults[PATH] = [fault] * 30
-    with pytest.raises(DataError, match=words) as caught:
+    with pytest.raises(NotFetchedError, match=words) as caught:
         get(site, tmp_path)
     assert str(part_of(tmp_path)) in str(caught.value) and "run again" in str(caught.value)
     assert len(site.requests) <= 2 * module.ATTEMPTS + 2
@@ -183,7 +190,7 @@ def test_gives_up_after_failures_in_a_row_and_says_what_is_kept(fault, words, si
 
 def test_no_server(site, tmp_path):
     site.url = "http://127.0.0.1:9"
-    with pytest.raises(DataError, match="http://127.0.0.1:9/a.zip: no connection"):
+    with pytest.raises(NotFetchedError, match="no connection .*, 5 times in a row; 0 bytes are kept"):
         get(site, tmp_path)
 
 

@@ -43,10 +43,10 @@ class Original:
         """Published checksum of the file itself, or of something that was unpacked of it."""
         return self.checksum if path == self.path else self.unpacked[path]
 
-    def named(self) -> str:
-        """Its path, and what may lie there instead."""
-        folder = next((p[: p.rindex("/") + 1] for p in self.unpacked), None)
-        return f"{self.path} (or {folder})" if folder else self.path
+    @property
+    def folder(self) -> str | None:
+        """The folder that it unpacks to, if it is an archive."""
+        return next((path[: path.rindex("/") + 1] for path in self.unpacked), None)
 
 
 def read_sums(directory: Path) -> dict[str, str]:
@@ -124,9 +124,10 @@ def require(originals: list[Original], directory: Path, benchmark: str) -> None:
     Raises:
         DataError: One is missing.
     """
-    names = [o.named() for o in originals if not o.found(directory)]
-    if names:
+    absent = [original for original in originals if not original.found(directory)]
+    if absent:
+        names = ", ".join(f"{o.path} (or {o.folder})" if o.folder else o.path for o in absent)
         raise DataError(
-            f"{directory}: {benchmark} is not complete there, missing are {', '.join(names)}; fetch them with: python "
+            f"{directory}: {benchmark} is not complete there, missing are {names}; fetch them with: python "
             f"-m scalarization download --benchmark {benchmark}, or set data_dir in config.yaml to where they are"
         )

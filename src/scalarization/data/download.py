@@ -18,7 +18,7 @@ from typing import Any
 from scalarization import benchmarks
 from scalarization.benchmarks._originals import SUMS, Original, check, digests, read_sums
 from scalarization.config import Config
-from scalarization.data.fetch import Refused, Report, fetch
+from scalarization.data.fetch import NotFetchedError, Report, fetch
 from scalarization.errors import DataError
 from scalarization.storage import write_json
 
@@ -56,12 +56,12 @@ def download(config: Config, benchmark: str, spec: dict[str, Any], show: bool = 
         log.warning("%s: checksums are those of its own %s, not the published ones", place, SUMS)
     absent = [original for original in originals if not original.found(place)]
     if absent and config.data_dir is not None:
-        reason = f"{benchmark} is not complete there, and data_dir is never written to"
+        reason = f"{benchmark} is not complete there, and data_dir is never written to (without it they are fetched)"
         raise DataError(_by_hand(module.PAGE, absent, place, f"{place}: {reason}"))
     for number, original in enumerate(absent):
         try:
             _fetch(original, place, config.records, show)
-        except Refused as error:
+        except NotFetchedError as error:
             raise DataError(
                 _by_hand(module.PAGE, absent[number:], place, f"{benchmark}: {original.url}: {error}")
             ) from None
@@ -154,8 +154,8 @@ def _by_hand(page: str, originals: list[Original], place: Path, reason: str) -> 
     for original in originals:
         checksum = (original.checksum or "no published checksum").replace(":", " ")
         lines.append(f"  {place.absolute() / original.path} ({checksum}) from {original.url}")
-        if folders := {path[: path.rindex("/") + 1] for path in original.unpacked}:
-            lines.append(f"    or, unpacked, {place.absolute() / folders.pop()}/")
+        if original.folder:
+            lines.append(f"    or, unpacked, {place.absolute() / original.folder}/")
     return "\n".join(
         [*lines, f"They are offered at {page}. Or set data_dir in config.yaml to a directory that has them."]
     )

@@ -39,8 +39,8 @@ log = logging.getLogger(__name__)
 Report = Callable[[int, int | None], None]
 
 
-class Refused(Exception):
-    """The server will not give the file, however often it is asked."""
+class NotFetchedError(Exception):
+    """The server will not give the file, or cannot be reached; the message says why."""
 
 
 class _Broken(Exception):
@@ -63,8 +63,8 @@ def fetch(url: str, target: Path, accept: Callable[[Path], None], report: Report
             not tell whether its file is still the same.
 
     Raises:
-        Refused: The server will not give it.
-        DataError: It could not be fetched or written; what has arrived is kept. Or it was not accepted.
+        NotFetchedError: The server will not give it or cannot be reached; what has arrived is kept.
+        DataError: It could not be written, what has arrived is kept; or it was not accepted.
     """
     part = target.with_name(f".{target.name}{PART}")
     with _written(part), _alone(target):
@@ -99,8 +99,8 @@ def _receive_all(url: str, part: Path, report: Report, guarded: bool) -> bool:
             failures = 1 if there > furthest else failures + 1
             furthest = max(furthest, there)
             if failures > ATTEMPTS:
-                raise DataError(
-                    f"{url}: {error}, {ATTEMPTS} times in a row; {there} bytes are kept in {part}, run again to go on"
+                raise NotFetchedError(
+                    f"{error}, {ATTEMPTS} times in a row; {there} bytes are kept in {part}, run again to go on"
                 ) from None
             pause = min(max(PAUSE * 2 ** (failures - 1), error.pause), LONGEST_PAUSE)
             log.warning("%s: %s; asks again in %g s", url, error, pause)
@@ -123,7 +123,7 @@ def _receive(url: str, part: Path, report: Report, guarded: bool) -> bool:
         if response is None:
             return True
         if response.headers.get_content_type() == "text/html":
-            raise Refused("the server answered with a web page in place of the file")
+            raise NotFetchedError("the server answered with a web page in place of the file")
         first, total = _announced(response)
         if first not in (0, have) or first and total != known.get("total", total):
             _forget(part)
@@ -161,7 +161,7 @@ def _asked(request: urllib.request.Request, part: Path, have: int) -> Iterator[h
             if error.code in AGAIN or error.code >= 500:
                 asked = error.headers.get("Retry-After", "")
                 raise _Broken(f"HTTP {error.code} {error.reason}", int(asked) if asked.isdecimal() else 0) from None
-            raise Refused(f"HTTP {error.code} {error.reason}") from None
+            raise NotFetchedError(f"HTTP {error.code} {error.reason}") from None
     except (OSError, http.client.HTTPException) as error:
         raise _Broken(f"no connection ({getattr(error, 'reason', None) or error or type(error).__name__})") from None
     with response:
@@ -174,7 +174,7 @@ def _announced(response: http.client.HTTPResponse) -> tuple[int, int | None]:
     if response.status == 206:
         found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if not found:
-            raise Refused("the server sent a part of the file and did not tell which")
+            raise NotFetchedError("the server sent a part of the file and did not tell which")
         first = int(found[1])
         if found[2] != "*":
             return first, int(found[2])

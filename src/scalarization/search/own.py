@@ -78,7 +78,8 @@ def search_own(plan: Plan, wish: Wish) -> None:
     store = own.store_file(wish.benchmark)
     if not store.is_file():
         spec = own.benchmark(wish.benchmark)
-        download(own.config, wish.benchmark, spec, show=True)
+        if own.store_inputs(wish.benchmark):
+            download(own.config, wish.benchmark, spec, show=True)
         prepare(store.parent, wish.benchmark, spec["domains"], own.config.downloads)
     console.print(
         f"{search.method.upper()} of {search.population} members on {', '.join(search.cell.tasks)}: "
