@@ -66,8 +66,6 @@ PROVENANCE = {
     "licence": "non-commercial research only (the data set's agreement)",
     "order_seed": ORDER_SEED,
 }
-
-
 #: Where the files are offered, for people.
 PAGE = (
     "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, 'Align&Cropped Images' and the folders Anno and Eval of its "
