@@ -36,7 +36,7 @@ class Config:
         preset_file: The file it was read from.
         results: Directory of this preset's computed files, ``<results>/<preset>``.
         reports: Directory of this preset's figures and tables, ``<reports>/<preset>``.
-        data_dir: Directory of original archives.
+        data_dir: Directory of original files that are already there; never written to.
         seed: Root of all randomness.
         threads: Compute threads of a training process.
         workers: Threads of a training process that decode images which are read while training.
@@ -64,6 +64,15 @@ class Config:
     def downloads(self) -> Path:
         """Directory where original archives are looked for: ``data_dir`` if given, else shared by all presets."""
         return self.data_dir if self.data_dir is not None else self.results.parent / "downloads"
+
+    @property
+    def records(self) -> Path:
+        """Directory of what is remembered of original files, wherever they lie; shared by all presets."""
+        return self.results.parent / "downloads" / "records"
+
+    def manifest(self, benchmark: str) -> Path:
+        """The file that tells which original files a benchmark's store is made of."""
+        return self.results / "downloads" / f"{benchmark}.json"
 
 
 @functools.cache

@@ -52,6 +52,7 @@ class BenchmarkInfo:
         channels: 1 (grey) or 3 (RGB).
         reported: Whether the paper reports numbers for this benchmark (else it is a bundled stand-in).
         groups: MTL: group -> its binary attributes, which share one weight.
+        ungrouped: MTL: binary attributes that belong to no group; they are tasks of their own.
         maps: MTL, dense prediction: task -> its maps.
         encoded: Whether the prepared store holds encoded images that are decoded while training, because they do not
             fit into memory.
@@ -64,13 +65,14 @@ class BenchmarkInfo:
     channels: int
     reported: bool
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    ungrouped: tuple[str, ...] = ()
     maps: dict[str, MapFormat] = field(default_factory=dict)
     encoded: bool = False
 
     @property
     def attributes(self) -> tuple[str, ...]:
         """MTL: all attributes, in the order of the labels' columns."""
-        return tuple(a for group in self.groups.values() for a in group)
+        return (*(a for group in self.groups.values() for a in group), *self.ungrouped)
 
     def outputs(self, task: str) -> tuple[str, ...]:
         """MTL: the attributes that a task (a group, or an attribute alone) consists of."""
