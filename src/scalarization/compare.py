@@ -235,16 +235,36 @@ def _tables(found: Comparison) -> Iterator[Table]:
             cells = (o if o == t else f"{o} / {t}" for o, t in zip(costs.ours, costs.theirs, strict=True))
             table.add_row(costs.method, *cells)
         yield table
-    for place in dict.fromkeys(line.place for line in found.lines):
+    joined = [line for line in found.lines if line.what != POSTER]
+    for place in dict.fromkeys(line.place for line in joined):
         table = Table(title=f"{found.artifact}: {place}", title_justify="left")
         table.add_column("method")
         table.add_column("")
         for column in ("ours", "± like theirs", "± over seeds", "interval", "theirs", "±", "difference", "inside"):
             table.add_column(column, justify="right")
-        for line in found.lines:
+        for line in joined:
             if line.place == place:
                 table.add_row(line.method, line.what, *_cells(line))
         yield table
+    poster = [line for line in found.lines if line.what == POSTER]
+    for benchmark in dict.fromkeys(line.place.split(", ")[0] for line in poster):
+        yield _poster_table(found.artifact, benchmark, [p for p in poster if p.place.split(", ")[0] == benchmark])
+
+
+def _poster_table(artifact: str, benchmark: str, lines: list[Line]) -> Table:
+    """Averages on the authors' poster, and beside them ours at every capacity, with the deviation like theirs."""
+    title = f"{artifact}: {benchmark}, averages on the authors' poster, which does not state the capacity, and ours"
+    table = Table(title=title, title_justify="left")
+    places = list(dict.fromkeys(line.place for line in lines))
+    table.add_column("method")
+    for column in ("poster", *(place.rsplit(", ", 1)[-1] for place in places)):
+        table.add_column(column, justify="right")
+    for method in dict.fromkeys(line.method for line in lines):
+        of_method = [line for line in lines if line.method == method]
+        ours = {line.place: _with_deviation(line.ours, line.paper_std) for line in of_method}
+        theirs = _with_deviation(of_method[0].theirs, of_method[0].theirs_std)
+        table.add_row(method, theirs, *(ours.get(place, NOTHING) for place in places))
+    return table
 
 
 def _cells(line: Line) -> tuple[str, ...]:
@@ -263,6 +283,10 @@ def _cells(line: Line) -> tuple[str, ...]:
 
 def _number(value: float | None, sign: str = "") -> str:
     return NOTHING if value is None else f"{value:{sign}.{PLACES}f}"
+
+
+def _with_deviation(mean: float | None, std: float | None) -> str:
+    return _number(mean) if std is None else f"{_number(mean)} ± {_number(std)}"
 
 
 def _said(found: Comparison) -> str:
