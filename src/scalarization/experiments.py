@@ -16,7 +16,7 @@ from typing import Any
 
 from scalarization import architectures, benchmarks, methods
 from scalarization.architectures import Architecture
-from scalarization.config import Config, suggestion
+from scalarization.config import Config, overridden, suggestion
 from scalarization.digests import code_digest, counting_digest, training_digest
 from scalarization.errors import ConfigError
 from scalarization.methods import _searched
@@ -319,10 +319,9 @@ class Plan:
 
     def full_steps(self, search: Search) -> int:
         """Steps of one training on the whole training set: what the cost of a search is counted in."""
-        cell = search.cell
-        benchmark = self.config.preset["benchmarks"][cell.benchmark]
-        images = self._infos[cell.benchmark].domains[benchmark["reference"]]
-        return cell.specification["epochs"] * math.ceil(images / cell.specification["recipe"]["batch_size"])
+        changes = self.config.preset["searches"][search.key]["changes"]
+        settings = self._settings(search.cell.benchmark, changes, f"searches.{search.key}")
+        return settings["epochs"] * settings["steps_per_epoch"]
 
     def search_of(self, cell: Cell) -> Search | None:
         """The search that a cell takes its weights from; None for a cell whose weights are known beforehand."""
@@ -758,8 +757,8 @@ class Plan:
     ) -> dict[str, Any]:
         """Model, recipe and steps; with a ``fraction`` of the training set an epoch is a pass over that much of it."""
         spec = self.config.preset["benchmarks"][benchmark]
-        recipe = _override(spec["recipe"], changes.get("recipe", {}))
-        model = _override(spec["model"], changes.get("model", {}))
+        recipe = overridden(spec["recipe"], changes.get("recipe", {}))
+        model = overridden(spec["model"], changes.get("model", {}))
         if recipe["warmup_epochs"] >= recipe["epochs"]:
             value = recipe["warmup_epochs"]
             self._problem(key, f"warmup_epochs = {value} leaves none of the {recipe['epochs']} epochs after it")
@@ -773,6 +772,8 @@ class Plan:
                 f"are decoded while training, and {benchmark} is none of them; use crop_padding",
             )
         epoch_images = self._infos[benchmark].domains[spec["reference"]]
+        if (steps := recipe.pop("steps_per_epoch")) is not None:
+            epoch_images = steps * recipe["batch_size"]
         epochs = recipe.pop("epochs")
         return {
             "model": model,
@@ -864,14 +865,6 @@ def _splits_batches(cell: Cell) -> bool:
 
 def _digest(content: Any, code: str) -> str:
     return hashlib.sha256(f"{json.dumps(content, sort_keys=True)} {code}".encode()).hexdigest()[:16]
-
-
-def _override(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in changes.items():
-        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _override(merged[key], value) if nested else value
-    return merged
 
 
 def _merge(first: Cell, second: Cell) -> Cell:
