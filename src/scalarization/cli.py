@@ -67,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
 
     verb("plan", _plan, "print cells, runs, steps and estimated cost, and write them to plan.parquet")
     verb("status", _status, "tell what is done, running, waiting and failed, and what time it will take")
+    download = verb("download", _download, "fetch the original files of a benchmark, or check those in data_dir")
+    download.add_argument("--benchmark", required=True)
     prepare = verb("prepare", _prepare, "make the prepared store of a benchmark")
     prepare.add_argument("--benchmark", required=True)
     train = verb("train", _train, "train cells (or parts of cells) and write their run files")
@@ -142,10 +144,16 @@ def _status(plan: Plan, options: argparse.Namespace) -> None:
     print_status(plan)
 
 
+def _download(plan: Plan, options: argparse.Namespace) -> None:
+    from scalarization.data.download import download
+
+    download(plan.config, options.benchmark, plan.benchmark(options.benchmark), show=options.log is None)
+
+
 def _prepare(plan: Plan, options: argparse.Namespace) -> None:
     from scalarization.data.prepare import prepare
 
-    spec = plan.config.preset["benchmarks"][options.benchmark]
+    spec = plan.benchmark(options.benchmark)
     directory = plan.store_file(options.benchmark).parent
     prepare(directory, options.benchmark, spec["domains"], plan.config.downloads, spec["tasks"])
 

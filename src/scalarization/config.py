@@ -65,6 +65,15 @@ class Config:
         """Directory where original archives are looked for: ``data_dir`` if given, else shared by all presets."""
         return self.data_dir if self.data_dir is not None else self.results.parent / "downloads"
 
+    @property
+    def records(self) -> Path:
+        """Directory of what is remembered of original files, wherever they lie; shared by all presets."""
+        return self.results.parent / "downloads" / "records"
+
+    def manifest(self, benchmark: str) -> Path:
+        """The file that tells which original files a benchmark's store is made of."""
+        return self.results / "downloads" / f"{benchmark}.json"
+
 
 @functools.cache
 def schema() -> dict[str, Any]:

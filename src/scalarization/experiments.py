@@ -192,6 +192,14 @@ class Plan:
         """Facts of one of the preset's benchmarks."""
         return self._infos[benchmark]
 
+    def benchmark(self, name: str) -> dict[str, Any]:
+        """What the preset says of one of its benchmarks.
+
+        Raises:
+            ConfigError: It has no such benchmark.
+        """
+        return self._found(name, self.config.preset["benchmarks"], "no benchmark")
+
     def experiment(self, name: str) -> list[Cell]:
         """The selected cells that an experiment consists of, the SD baselines among them."""
         return [self.cells[c.name] for c in self.experiment_cells[name] if c.name in self.cells]
@@ -364,6 +372,10 @@ class Plan:
     def store_file(self, benchmark: str) -> Path:
         """The file that completes a benchmark's prepared store."""
         return self.config.results / "data" / benchmark / "dataset.json"
+
+    def store_inputs(self, benchmark: str) -> list[Path]:
+        """The files that a prepared store waits for: the manifest of what was fetched, if anything is."""
+        return [self.config.manifest(benchmark)] if hasattr(benchmarks.load(benchmark), "files") else []
 
     def summary_file(self, artifact: str) -> Path:
         """The few numbers from which an artifact is drawn."""

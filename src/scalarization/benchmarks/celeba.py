@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import os
-import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from scalarization.benchmarks import SPLITS, BenchmarkInfo, DomainData
+from scalarization.benchmarks._archives import image_files
+from scalarization.benchmarks._originals import Original, require
 from scalarization.errors import DataError
 
 IMAGE_SIZE = 32
@@ -29,6 +30,8 @@ ORDER_SEED = 0
 CHUNK = 500
 ATTRIBUTES_FILE, PARTITION_FILE = "list_attr_celeba.txt", "list_eval_partition.txt"
 IMAGES = "img_align_celeba"
+#: The address at which Google Drive gives a large file to programs, without asking whether it may skip its virus scan.
+DRIVE = "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t"
 
 #: Group -> attributes, which share one weight (A, table A).
 GROUPS = {
@@ -65,6 +68,25 @@ PROVENANCE = {
 }
 
 
+#: Where the files are offered, for people.
+PAGE = (
+    "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, 'Align&Cropped Images' and the folders Anno and Eval of its "
+    "Google Drive (for non-commercial research only)"
+)
+
+
+def files(domains: list[str]) -> list[Original]:
+    """The original files, with the checksums and the places on Google Drive that torchvision knows."""
+    from torchvision.datasets import CelebA
+
+    known = {name: (place, md5) for place, md5, name in CelebA.file_list}
+    unpacked = {f"{IMAGES}.zip": {f"celeba/{IMAGES}/": None}}
+    return [
+        Original(f"celeba/{name}", DRIVE.format(known[name][0]), f"md5:{known[name][1]}", unpacked.get(name, {}))
+        for name in (ATTRIBUTES_FILE, PARTITION_FILE, f"{IMAGES}.zip")
+    ]
+
+
 def read(domains: list[str], downloads: Path) -> dict[str, DomainData]:
     """Images, attributes and the official partition.
 
@@ -76,10 +98,12 @@ def read(domains: list[str], downloads: Path) -> dict[str, DomainData]:
         DataError: A file is missing or damaged, an image is not one of the aligned ones, or the lists are not as
             officially published or do not agree.
     """
+    require(files(domains), downloads, "celeba")
     directory = downloads / "celeba"
     names, labels = _attributes(directory / ATTRIBUTES_FILE)
     parts = _partition(directory / PARTITION_FILE, names)
-    images = _images(_contents(directory, names), names, directory)
+    content = image_files(directory, IMAGES, [f"{IMAGES}/{name}" for name in names])
+    images = _images(content, names, directory)
     # Shuffled within each split, so that its beginning is a random subset.
     generator = np.random.default_rng(ORDER_SEED)
     splits = {split: generator.permutation(np.flatnonzero(parts == number)) for number, split in enumerate(SPLITS)}
@@ -123,30 +147,8 @@ def _partition(file: Path, names: list[str]) -> np.ndarray:
 def _lines(file: Path) -> list[str]:
     try:
         return file.read_text(encoding="ascii").splitlines()
-    except FileNotFoundError:
-        raise DataError(f"{file}: missing; {_WHERE}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: not readable ({error}); fetch it again") from None
-
-
-def _contents(directory: Path, names: list[str]) -> Callable[[str], bytes]:
-    """From an image's name to its file's content; may be called from several threads."""
-    folder, file = directory / IMAGES, directory / f"{IMAGES}.zip"
-    if folder.is_dir():
-        absent = set(names) - {entry.name for entry in os.scandir(folder)}
-        if absent:
-            raise DataError(f"{folder}: lacks {len(absent)} listed images, for example {min(absent)}; unpack it again")
-        return lambda name: (folder / name).read_bytes()
-    if not file.is_file():
-        raise DataError(f"{file}: missing; {_WHERE}")
-    try:
-        archive = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(f"{file}: damaged ({error}); fetch it again") from None
-    absent = {f"{IMAGES}/{name}" for name in names} - set(archive.namelist())
-    if absent:
-        raise DataError(f"{file}: lacks {len(absent)} listed images, for example {min(absent)}; fetch it again")
-    return lambda name: archive.read(f"{IMAGES}/{name}")
 
 
 def _images(content: Callable[[str], bytes], names: list[str], directory: Path) -> np.ndarray:
@@ -160,7 +162,7 @@ def _images(content: Callable[[str], bytes], names: list[str], directory: Path) 
     def fill(first: int) -> None:
         for row in range(first, min(first + CHUNK, len(names))):
             try:
-                with Image.open(io.BytesIO(content(names[row]))) as image:
+                with Image.open(io.BytesIO(content(f"{IMAGES}/{names[row]}"))) as image:
                     if image.size != ALIGNED:
                         size = f"{image.width} x {image.height}"
                         raise DataError(
@@ -168,7 +170,7 @@ def _images(content: Callable[[str], bytes], names: list[str], directory: Path) 
                         )
                     middle = image.convert("RGB").crop((0, top, width, top + width))
                     images[row] = middle.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR)
-            except (OSError, zipfile.BadZipFile, ValueError) as error:
+            except (OSError, ValueError, Image.DecompressionBombError) as error:
                 raise DataError(
                     f"{directory}: {names[row]} is not readable as an image ({error}); fetch the images again"
                 ) from None
@@ -181,9 +183,3 @@ def _images(content: Callable[[str], bytes], names: list[str], directory: Path) 
         finally:
             pool.shutdown(cancel_futures=True)
     return images
-
-
-_WHERE = (
-    f"put CelebA's {ATTRIBUTES_FILE}, {PARTITION_FILE} and {IMAGES}.zip (or its folder {IMAGES}) into "
-    "<data_dir>/celeba, and set data_dir in config.yaml"
-)

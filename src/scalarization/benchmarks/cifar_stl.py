@@ -1,4 +1,8 @@
-"""``cifar_stl``: CIFAR-10 and the labelled part of STL-10 at 32 pixels, classes in CIFAR-10's order (A 1.1)."""
+"""``cifar_stl``: CIFAR-10 and the labelled part of STL-10 at 32 pixels, classes in CIFAR-10's order (A 1.1).
+
+The official archives, ``cifar-10-python.tar.gz`` and ``stl10_binary.tar.gz``, are read as they are; where they are
+unpacked, from the folders ``cifar-10-batches-py`` and ``stl10_binary``.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from scalarization.benchmarks import BenchmarkInfo, DomainData
+from scalarization.benchmarks._archives import read_members, unpickle
+from scalarization.benchmarks._originals import Original, trusted
 from scalarization.benchmarks._splits import stratified_split
 from scalarization.errors import DataError
 
@@ -25,27 +31,58 @@ INFO = BenchmarkInfo(
     reported=True,
 )
 PROVENANCE = {
-    "source": "torchvision.datasets.CIFAR10 and STL10",
+    "source": "CIFAR-10 (python version) and STL-10 (binary version), official archives",
     "licence": "CIFAR-10 and STL-10 name no licence; both ask to be cited",
     "split_seed": SPLIT_SEED,
 }
 
 
+#: Where the files are offered, for people.
+PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html and https://cs.stanford.edu/~acoates/stl10/"
+
+
+def files(domains: list[str]) -> list[Original]:
+    """The original files of some domains, with the addresses and checksums that torchvision knows."""
+    from torchvision.datasets import CIFAR10, STL10
+
+    known = {
+        "cifar10": (
+            CIFAR10,
+            [*CIFAR10.train_list, *CIFAR10.test_list, (CIFAR10.meta["filename"], CIFAR10.meta["md5"])],
+        ),
+        "stl10": (STL10, [*STL10.train_list, *STL10.test_list, (STL10.class_names_file, None)]),
+    }
+    return [
+        Original(
+            dataset.filename,
+            dataset.url,
+            f"md5:{dataset.tgz_md5}",
+            {f"{dataset.base_folder}/{name}": md5 and f"md5:{md5}" for name, md5 in parts if name != "unlabeled_X.bin"},
+        )
+        for dataset, parts in (known[domain] for domain in domains)
+    ]
+
+
 def read(domains: list[str], downloads: Path) -> dict[str, DomainData]:
-    """Images, labels and splits of the wanted domains; what is not in ``downloads`` is fetched there.
+    """Images, labels and splits of the wanted domains.
 
     Args:
         domains: Names of domains.
-        downloads: Directory with ``cifar-10-batches-py/`` and ``stl10_binary/``, or where they are put.
+        downloads: Directory of the archives, or of the folders that they unpack to.
 
     Raises:
-        DataError: The archives are not there and cannot be fetched, or are damaged.
+        DataError: A file is missing, damaged, or not the published one.
     """
     readers = {"cifar10": _cifar10, "stl10": _stl10}
     data = {}
     for number, name in enumerate(INFO.domains):
         if name in domains:
-            (train, train_labels), (test, test_labels) = readers[name](downloads)
+            try:
+                (train, train_labels), (test, test_labels) = readers[name](_contents(name, downloads))
+            except (KeyError, IndexError, TypeError, ValueError) as error:
+                raise DataError(
+                    f"{downloads}: {name} is not in its official format ({error!r}); fetch it again"
+                ) from None
             held_out = round(VALIDATION * len(train))
             sizes = {"train": len(train) - held_out, "validation": held_out}
             splits = stratified_split(train_labels, sizes, np.random.default_rng([SPLIT_SEED, number]))
@@ -55,40 +92,46 @@ def read(domains: list[str], downloads: Path) -> dict[str, DomainData]:
     return data
 
 
-def _cifar10(downloads: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    from torchvision.datasets import CIFAR10
+def _contents(domain: str, downloads: Path) -> dict[str, bytes]:
+    """Name -> content of the files of a domain, read after their checksums were compared."""
+    original = files([domain])[0]
+    there = trusted(original, downloads, "cifar_stl")
+    if there == [downloads / original.path]:
+        members = read_members(there[0], original.unpacked)
+        return {path.rpartition("/")[2]: content for path, content in members.items()}
+    return {file.name: file.read_bytes() for file in there}
 
-    parts = [_open(CIFAR10, downloads, train=train) for train in (True, False)]
-    if tuple(parts[0].classes) != INFO.classes:
-        raise DataError(f"{downloads}: CIFAR-10's classes are {parts[0].classes}, expected {INFO.classes}")
-    return [(part.data, np.asarray(part.targets)) for part in parts]
+
+def _cifar10(contents: dict[str, bytes]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Training and test images, uint8 [N, 32, 32, 3], and labels."""
+    read = {name: unpickle(content, f"CIFAR-10's {name}") for name, content in contents.items()}
+    names = read["batches.meta"]["label_names"]
+    if tuple(names) != INFO.classes:
+        raise DataError(f"CIFAR-10's batches.meta: its classes are {names}, expected {INFO.classes}")
+    parts = []
+    for batches in ([f"data_batch_{number}" for number in range(1, 6)], ["test_batch"]):
+        pixels = np.concatenate([read[batch]["data"] for batch in batches])
+        labels = np.array([label for batch in batches for label in read[batch]["labels"]])
+        parts.append((pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels))
+    return parts
 
 
-def _stl10(downloads: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+def _stl10(contents: dict[str, bytes]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Training and test images, resized to uint8 [N, 32, 32, 3], and labels in CIFAR-10's order."""
     from PIL import Image
-    from torchvision.datasets import STL10
 
-    parts = [_open(STL10, downloads, split=split) for split in ("train", "test")]
-    order = np.array([INFO.classes.index(STL_TO_CIFAR.get(name, name)) for name in parts[0].classes])
+    names = contents["class_names.txt"].decode("ascii").split()
+    renamed = [STL_TO_CIFAR.get(name, name) for name in names]
+    if sorted(renamed) != sorted(INFO.classes):
+        raise DataError(f"STL-10's class_names.txt: {', '.join(names)} are not the ten classes; fetch it again")
+    order = np.array([INFO.classes.index(name) for name in renamed])
     size = (INFO.image_size, INFO.image_size)
-    resized = []
-    for part in parts:
-        images = part.data.transpose(0, 2, 3, 1)
+    parts = []
+    for split in ("train", "test"):
+        # Three planes of 96 x 96, each column by column; labels count from 1.
+        planes = np.frombuffer(contents[f"{split}_X.bin"], np.uint8).reshape(-1, 3, 96, 96)
+        images = planes.transpose(0, 3, 2, 1)
         small = np.stack([np.asarray(Image.fromarray(i).resize(size, Image.Resampling.BILINEAR)) for i in images])
-        resized.append((small, order[part.labels.astype(np.int64)]))
-    return resized
-
-
-def _open(dataset: type, downloads: Path, **split):
-    try:
-        return dataset(str(downloads), download=False, **split)
-    except RuntimeError:
-        pass
-    try:
-        downloads.mkdir(parents=True, exist_ok=True)
-        return dataset(str(downloads), download=True, **split)
-    except (RuntimeError, OSError) as error:
-        raise DataError(
-            f"{dataset.__name__} is not in {downloads} and could not be fetched ({error}); "
-            "put its official archive there, or set data_dir in config.yaml to where it is"
-        ) from None
+        labels = np.frombuffer(contents[f"{split}_y.bin"], np.uint8).astype(np.int64) - 1
+        parts.append((small, order[labels]))
+    return parts

@@ -1,17 +1,19 @@
 """``domainnet``: 345 classes in six domains, official lists, images at 224 pixels (spec section 2).
 
 The official files are ``<domain>.zip``, ``<domain>_train.txt`` and ``<domain>_test.txt``; a line of a list is a path
-inside the archive and a label. They are read from a directory, nothing is fetched.
+inside the archive and a label. They lie in ``<data_dir>/domainnet``; an archive may be unpacked there, into a folder
+``<domain>``, and is else read as it is.
 """
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from scalarization.benchmarks import BenchmarkInfo, EncodedDomain
+from scalarization.benchmarks._archives import image_files
+from scalarization.benchmarks._originals import Original, require
 from scalarization.benchmarks._splits import stratified_split
 from scalarization.errors import DataError
 
@@ -72,51 +74,54 @@ PROVENANCE = {
 }
 
 
+#: Where the files are offered, for people: the cleaned version, of which the archives of clipart and painting differ
+#: from the first one's and lie in a folder of their own. No checksums are published.
+PAGE = "http://ai.bu.edu/M3SDA/, 'cleaned version, recommended'"
+HOST = "http://csr.bu.edu/ftp/visda/2019/multi-source/"
+CLEANED = ("clipart", "painting")
+
+
+def files(domains: list[str]) -> list[Original]:
+    """The original files of some domains."""
+    found = []
+    for domain in domains:
+        archive = f"{HOST}{'groundtruth/' if domain in CLEANED else ''}{domain}.zip"
+        found.append(Original(f"domainnet/{domain}.zip", archive, unpacked={f"domainnet/{domain}/": None}))
+        found += [
+            Original(f"domainnet/{domain}_{split}.txt", f"{HOST}domainnet/txt/{domain}_{split}.txt")
+            for split in ("train", "test")
+        ]
+    return found
+
+
 def read(domains: list[str], downloads: Path) -> dict[str, EncodedDomain]:
     """Labels and splits of the wanted domains, and how their images are read.
 
     Args:
         domains: Names of domains.
-        downloads: Directory of the official archives and lists.
+        downloads: Directory with ``domainnet/``.
 
     Raises:
         DataError: A file is missing, an archive is damaged or lacks a listed image, a line is not understood, or a
             label does not belong to the class that its path names.
     """
-    needed = [f"{d}{end}" for d in domains for end in (".zip", "_train.txt", "_test.txt")]
-    missing = [name for name in needed if not (downloads / name).is_file()]
-    if missing:
-        raise DataError(
-            f"{downloads}: DomainNet is not complete there, missing are {', '.join(missing)}; put its official "
-            "archives and lists (cleaned version) into that directory, or set data_dir in config.yaml to where they are"
-        )
-    return {name: _read(name, number, downloads) for number, name in enumerate(INFO.domains) if name in domains}
+    require(files(domains), downloads, "domainnet")
+    directory = downloads / "domainnet"
+    return {name: _read(name, number, directory) for number, name in enumerate(INFO.domains) if name in domains}
 
 
-def _read(domain: str, number: int, downloads: Path) -> EncodedDomain:
-    train, test = (_listed(downloads / f"{domain}_{split}.txt") for split in ("train", "test"))
+def _read(domain: str, number: int, directory: Path) -> EncodedDomain:
+    train, test = (_listed(directory / f"{domain}_{split}.txt") for split in ("train", "test"))
     paths, labels = zip(*train, *test, strict=True)
-    file = downloads / f"{domain}.zip"
-    try:
-        archive = zipfile.ZipFile(file)
-    except zipfile.BadZipFile as error:
-        raise DataError(f"{file}: damaged ({error}); fetch it again") from None
-    absent = set(paths) - set(archive.namelist())
-    if absent:
-        raise DataError(f"{file}: lacks {len(absent)} listed images, for example {min(absent)}; fetch it again")
+    content = image_files(directory, domain, paths)
     train_labels = np.array(labels[: len(train)])
     held_out = round(VALIDATION * len(train))
     sizes = {"train": len(train) - held_out, "validation": held_out}
     splits = stratified_split(train_labels, sizes, np.random.default_rng([SPLIT_SEED, number]))
     splits["test"] = np.random.default_rng([SPLIT_SEED, number, 1]).permutation(len(test)) + len(train)
 
-    def content(row: int) -> bytes:
-        try:
-            return archive.read(paths[row])
-        except (zipfile.BadZipFile, OSError) as error:
-            raise DataError(f"{file}: {paths[row]} is damaged ({error}); fetch the archive again") from None
-
-    return EncodedDomain(content, [f"{file}: {path}" for path in paths], np.array(labels), splits)
+    names = [f"{directory / domain}: {path}" for path in paths]
+    return EncodedDomain(lambda row: content(paths[row]), names, np.array(labels), splits)
 
 
 def _listed(file: Path) -> list[tuple[str, int]]:

@@ -1,10 +1,11 @@
 """``taskonomy``: the tiny split of Taskonomy (Zamir et al., CVPR 2018) at 256 pixels, split by building (A 1.2).
 
 The data are behind a licence that everyone has to accept for themselves, so nothing is fetched here. What is expected
-is the layout of the official archives, one folder for each building and kind of file, all in ``<data_dir>/taskonomy``::
+in ``<data_dir>/taskonomy`` is one folder for each building and kind of file, as the official archives unpack to, or as
+the authors' download tool (omnidata-tools) leaves them::
 
-    allensville_rgb/point_0_view_0_domain_rgb.png
     allensville_depth_zbuffer/point_0_view_0_domain_depth_zbuffer.png
+    depth_zbuffer/taskonomy/allensville/point_0_view_0_domain_depth_zbuffer.png
 
 Facts about the files, from the data set's documentation (StanfordVL/taskonomy, data/README.md): images of 512 x 512
 pixels; depth in 1/512 m up to 128 m, so that the largest of 16 bits, 65535, is where the scan has no surface; normals
@@ -72,6 +73,36 @@ PROVENANCE = {
 log = logging.getLogger(__name__)
 
 
+def require(tasks: list[str] | None, downloads: Path) -> None:
+    """Stop, and tell what has to be downloaded by the user, if a folder is missing.
+
+    Args:
+        tasks: Tasks whose maps are wanted; None: all.
+        downloads: Directory with ``taskonomy/``.
+
+    Raises:
+        DataError: A folder is missing.
+    """
+    directory, kinds = downloads / "taskonomy", _kinds(tasks or list(INFO.maps))
+    missing = [
+        f"{b}_{k}"
+        for names in BUILDINGS.values()
+        for b in names
+        for k in kinds
+        if not _folder(directory, b, k).is_dir()
+    ]
+    if missing:
+        shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
+        raise DataError(
+            f"{directory}: no {shown}. Taskonomy has to be downloaded by yourself, after accepting its licence "
+            "(https://github.com/StanfordVL/taskonomy, folder data), with its authors' tool: pip install "
+            f"omnidata-tools; omnitools.download {' '.join(kinds)} --components taskonomy --subset tiny --dest "
+            "<data_dir>/taskonomy. Or unpack the tiny split's archives of all 35 buildings so that files are "
+            "<data_dir>/taskonomy/<building>_rgb/point_<p>_view_<v>_domain_rgb.png and so on. No checksums are known "
+            "here to compare them with. Then set data_dir in config.yaml"
+        )
+
+
 def read(tasks: list[str], downloads: Path) -> DenseData:
     """All images that have the wanted maps.
 
@@ -85,25 +116,8 @@ def read(tasks: list[str], downloads: Path) -> DenseData:
     Raises:
         DataError: A folder is missing or has no image with all maps.
     """
-    directory = downloads / "taskonomy"
-    kinds = ["rgb", *dict.fromkeys(KINDS[t] for t in tasks if t in KINDS)]
-    if any(task in FROM_SCAN for task in tasks) and KINDS["depth"] not in kinds:
-        kinds.append(KINDS["depth"])
-    missing = [
-        f"{b}_{k}"
-        for names in BUILDINGS.values()
-        for b in names
-        for k in kinds
-        if not (directory / f"{b}_{k}").is_dir()
-    ]
-    if missing:
-        shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
-        raise DataError(
-            f"{directory}: no {shown}. Taskonomy has to be downloaded by yourself, after accepting its licence: the "
-            f"tiny split's archives of {', '.join(kinds)} for all 35 buildings (StanfordVL/taskonomy tells how). "
-            "Unpack them so that files are <data_dir>/taskonomy/<building>_rgb/point_<p>_view_<v>_domain_rgb.png and "
-            "so on, and set data_dir in config.yaml"
-        )
+    require(tasks, downloads)
+    directory, kinds = downloads / "taskonomy", _kinds(tasks)
     generator = np.random.default_rng(ORDER_SEED)
     splits = {}
     for split, buildings in BUILDINGS.items():
@@ -114,7 +128,7 @@ def read(tasks: list[str], downloads: Path) -> DenseData:
         building, view = key
 
         def path(kind: str) -> Path:
-            return directory / f"{building}_{kind}" / f"{view}_domain_{kind}.png"
+            return _folder(directory, building, kind) / f"{view}_domain_{kind}.png"
 
         found = {"images": _read_image(path("rgb"))}
         no_surface = None
@@ -136,12 +150,26 @@ def read(tasks: list[str], downloads: Path) -> DenseData:
     return DenseData(splits, load)
 
 
+def _kinds(tasks: list[str]) -> list[str]:
+    """Kinds of files that tasks need."""
+    kinds = ["rgb", *dict.fromkeys(KINDS[t] for t in tasks if t in KINDS)]
+    if any(task in FROM_SCAN for task in tasks) and KINDS["depth"] not in kinds:
+        kinds.append(KINDS["depth"])
+    return kinds
+
+
+def _folder(directory: Path, building: str, kind: str) -> Path:
+    """Folder of a building's files of one kind: as unpacked if it is there, else where the tool puts it."""
+    unpacked = directory / f"{building}_{kind}"
+    return unpacked if unpacked.is_dir() else directory / kind / "taskonomy" / building
+
+
 def _views(directory: Path, building: str, kinds: list[str]) -> list[str]:
     """``point_<p>_view_<v>`` of all images of a building that have every kind of file."""
     found = []
     for kind in kinds:
         end = f"_domain_{kind}.png"
-        names = (file.name for file in (directory / f"{building}_{kind}").iterdir())
+        names = (file.name for file in _folder(directory, building, kind).iterdir())
         found.append({name.removesuffix(end) for name in names if name.endswith(end)})
     whole = set.intersection(*found)
     if not whole:

@@ -15,6 +15,9 @@ from scalarization.data.encode import ENCODING, write_images
 from scalarization.data.store import FORMAT
 from scalarization.storage import replacing, write_json
 
+#: Images that are counted at a time.
+CHUNK = 1000
+
 
 def prepare(
     directory: Path, benchmark: str, domains: list[str], downloads: Path, tasks: list[str] | None = None
@@ -69,8 +72,7 @@ def write_store(
             moments.append(found)
         else:
             images = np.ascontiguousarray(domain.images[rows])
-            train = images[: bounds[1]].astype(np.float64) / 255
-            moments.append((train.mean(axis=(0, 1, 2)), (train**2).mean(axis=(0, 1, 2))))
+            moments.append(_moments(images[: bounds[1]]))
             files = {"images": _save(directory, name, "images", images)}
         described[name] = {
             "splits": {s: [int(bounds[i]), int(bounds[i + 1])] for i, s in enumerate(SPLITS)},
@@ -85,6 +87,16 @@ def write_store(
     write_json(directory / "dataset.json", content)
 
 
+def _moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and mean square of each channel over images uint8 [N, H, W, C], values in [0, 1]; a few at a time."""
+    counts = np.zeros((images.shape[-1], 256), dtype=np.int64)
+    for first in range(0, len(images), CHUNK):
+        part = images[first : first + CHUNK]
+        counts += [np.bincount(part[..., channel].ravel(), minlength=256) for channel in range(len(counts))]
+    shares, values = counts / counts.sum(axis=1, keepdims=True), np.arange(256) / 255
+    return shares @ values, shares @ values**2
+
+
 def _label_counts(labels: np.ndarray, bounds: np.ndarray, classes: int) -> dict[str, Any]:
     parts = {s: labels[bounds[i] : bounds[i + 1]] for i, s in enumerate(SPLITS)}
     if labels.ndim == 1:
@@ -96,5 +108,6 @@ def _save(directory: Path, domain: str, kind: str, array: np.ndarray) -> dict[st
     path = directory / f"{domain}_{kind}.npy"
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.save(file, array)
-    content = path.read_bytes()
-    return {"name": path.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": digest}

@@ -68,6 +68,7 @@ def search_own(plan: Plan, wish: Wish) -> None:
         DataError: The prepared store is damaged, or an output cannot be written.
         StoppedError: Asked to stop; the same call goes on.
     """
+    from scalarization.data.download import download
     from scalarization.data.prepare import prepare
     from scalarization.training.job import train_shares
 
@@ -76,8 +77,9 @@ def search_own(plan: Plan, wish: Wish) -> None:
     (search,) = own.searches.values()
     store = own.store_file(wish.benchmark)
     if not store.is_file():
-        domains = own.config.preset["benchmarks"][wish.benchmark]["domains"]
-        prepare(store.parent, wish.benchmark, domains, own.config.downloads)
+        spec = own.benchmark(wish.benchmark)
+        download(own.config, wish.benchmark, spec, show=True)
+        prepare(store.parent, wish.benchmark, spec["domains"], own.config.downloads)
     console.print(
         f"{search.method.upper()} of {search.population} members on {', '.join(search.cell.tasks)}: "
         f"{search.cell.architecture.name}, {search.cell.specification['epochs']} epochs in {len(search.ends)} intervals"
