@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scalarization import costs, disk
 from scalarization.architectures import Architecture, expand, forward_flops
 from scalarization.config import load_config
 from scalarization.errors import ConfigError
@@ -290,6 +291,26 @@ def test_paper_in_all(root):
     assert sum(s.population for s in plan.searches.values()) == members == 368
 
 
+def test_plan_of_the_paper_adds_up(root, tmp_path, capsys):
+    knobs = {"preset": "paper", "results": str(tmp_path)}
+    plan = Plan(load_config(root / "config.yaml", knobs))
+    table = costs.cost_table(plan).to_pylist()
+    for kind, count, runs in (("training", 497, 3263), ("conflicts", 28, 56), ("searches", 27, 368)):
+        of = [row for row in table if row["kind"] == kind]
+        assert (len(of), sum(row["runs"] for row in of)) == (count, runs)
+    costs.print_plan(plan)
+    said = capsys.readouterr().out
+    assert f"{3263 + 56 + 368:,} runs in" in said
+    # Stores: 73,000 images of 32 x 32 x 3 bytes; 202,599 of them; a byte and two of each pixel beside its three.
+    assert [row.split("│")[-2].strip() for row in said.splitlines() if "training" in row and "│" in row][-4:] == [
+        *("224 MB", "622 MB", "108 GB", "18 GB")
+    ]
+    assert disk.store("taskonomy", plan.info("taskonomy"), ["taskonomy"], ["segmentation_2d", "depth"]) == (
+        275_000 * 256 * 256 * (3 + 1 + 2)
+    )
+    assert disk.originals("digits", ["mnist"]) == 0
+
+
 def test_paper_has_every_artifact_of_the_paper(root):
     """Of all kinds that there are; `table_digits` and `table_search_methods` of the demo are queries of its own."""
     plan = Plan(load_config(root / "config.yaml", {"preset": "paper"}))
@@ -440,6 +461,30 @@ def test_only_nothing_stops(smoke, make_plan):
     smoke["experiments"]["other"]["architectures"] = {"family": "vit", "depth": [1], "width": [32]}
     with pytest.raises(ConfigError, match=r"only = .*vit_d1_w8.*nothing"):
         make_plan(smoke, only={"capacities": ["vit_d1_w8"], "seeds": [2]})
+
+
+def test_steps_of_an_epoch_can_be_given(tiny, make_plan):
+    """The very steps, of a fraction that much of them rounded up; nothing else of the specification changes."""
+    before = make_plan(tiny).cells[GRID].describe()
+    tiny["benchmarks"]["digits"]["recipe"]["steps_per_epoch"] = 3
+    plan = make_plan(tiny)
+    assert plan.cells[GRID].describe() == before | {"steps_per_epoch": 3} and before["steps_per_epoch"] == 4
+    search = {"benchmark": "digits", "task_set": {"pair": ["mnist", "optdigits"]}, "method": "pbt", "quantile": 0.5}
+    grid = {"family": "vit", "depth": [1], "width": [8]}
+    tiny["searches"] = {"found": {**search, "architectures": grid, "population": 2, "epochs_ready": 1, "fraction": 0.5}}
+    plan = make_plan(tiny)
+    (found,) = plan.searches.values()
+    assert found.cell.specification["steps_per_epoch"] == 2 and plan.full_steps(found) == 3 * 3
+
+
+def test_only_of_the_paper_leaves_out_what_has_none_of_it(celeba):
+    assert {c.benchmark for c in celeba.cells.values()} == {"celeba"} and celeba.benchmarks() == ["celeba"]
+    assert {s.cell.benchmark for s in celeba.searches.values()} == {"celeba"}
+    assert celeba.artifacts() == [
+        *("figure_2_celeba", "figure_3", "rebuttal_figure_1a", "rebuttal_figure_1b", "table_a", "table_c", "table_d"),
+        *("table_main", "table_costs", "figure_1", "figure_e", "rebuttal_table_1a", "rebuttal_table_2"),
+        *("rebuttal_figure_2", "table_search_on", "table_search_cost"),
+    ]
 
 
 # --- Shares and jobs ---
