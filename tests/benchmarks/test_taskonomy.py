@@ -11,44 +11,17 @@ from scalarization.data.prepare import prepare
 from scalarization.data.store import Store
 from scalarization.errors import DataError
 
+from ..archives import VIEWS, write_taskonomy
+
 TASKS = ["segmentation_2d", "depth", "normals", "occlusion_edges", "autoencoding"]
-KINDS = ["rgb", "depth_zbuffer", "normal", "edge_occlusion", "segment_unsup2d"]
-#: Official: 512. The reader takes any size.
 SIZE = 512
-
-
-def write_view(directory, building, view, number):
-    """One view: 8-bit RGB image and normals, 16-bit depth and edges, 8-bit labels; all differ from view to view."""
-    generator = np.random.default_rng(number)
-    blocks = generator.integers(0, 256, (16, 16, 3), dtype=np.uint8).repeat(SIZE // 16, 0).repeat(SIZE // 16, 1)
-    depth = np.full((SIZE, SIZE), 512 * 3 + number, dtype=np.uint16)  # 3 m and a bit
-    depth[:, : SIZE // 4] = 65535  # the scan has a hole
-    edges = np.zeros((SIZE, SIZE), dtype=np.uint16)
-    edges[SIZE // 2 :] = 65535
-    edges[0] = 7
-    normals = np.full((SIZE, SIZE, 3), 127, dtype=np.uint8)
-    normals[..., 0] = 100 + number
-    normals[: SIZE // 2, :, 1:] = 30
-    labels = generator.integers(0, 256, (8, 8), dtype=np.uint8).repeat(SIZE // 8, 0).repeat(SIZE // 8, 1)
-    arrays = dict(zip(KINDS, (blocks, depth, normals, edges, labels), strict=True))
-    for kind, array in arrays.items():
-        folder = directory / f"{building}_{kind}"
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(array).save(folder / f"{view}_domain_{kind}.png", compress_level=1)
-    return arrays
 
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory):
     """Directory of archives, and (building, view) -> what was written."""
     downloads = tmp_path_factory.mktemp("archives")
-    written = {}
-    number = 0
-    for buildings in taskonomy.BUILDINGS.values():
-        for building in buildings:
-            for view in ("point_0_view_0", "point_12_view_3")[: 2 if building in ("allensville", "ihlen") else 1]:
-                written[building, view] = write_view(downloads / "taskonomy", building, view, number)
-                number += 1
+    written = write_taskonomy(downloads, SIZE, lambda b: VIEWS[: 2 if b in ("allensville", "ihlen") else 1])
     return downloads, written
 
 
@@ -107,6 +80,16 @@ def test_missing_archives_are_named_with_the_place_they_belong(archives, tmp_pat
     with pytest.raises(DataError, match="no uvalda_normal. "):
         taskonomy.read(TASKS, tmp_path / "copy")
     assert taskonomy.read(["segmentation_2d"], tmp_path / "copy").splits["test"]
+
+
+def test_what_the_authors_tool_leaves_is_read_alike(archives, tmp_path):
+    for tool in (True, False):
+        write_taskonomy(tmp_path / str(tool), 32, lambda building: VIEWS[:1], tool)
+    found, expected = (taskonomy.read(TASKS, tmp_path / str(tool)) for tool in (True, False))
+    assert found.splits == expected.splits
+    for key in (("allensville", VIEWS[0]), ("uvalda", VIEWS[0])):
+        ours, theirs = found.load(key), expected.load(key)
+        assert all(np.array_equal(ours[task], theirs[task]) for task in theirs)
 
 
 def test_incomplete_and_foreign_files(archives, tmp_path, caplog):

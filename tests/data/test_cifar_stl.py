@@ -1,7 +1,8 @@
-"""Reading CIFAR-10 and STL-10 from small archives in the official formats, by torchvision's own classes."""
+"""CIFAR-10 and STL-10 from small archives in the official formats, compared with what torchvision reads in them."""
 
 import hashlib
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -9,74 +10,45 @@ import pytest
 from scalarization.benchmarks import cifar_stl
 from scalarization.errors import DataError
 
+from ..archives import CIFAR, PER_CLASS, STL, write_cifar, write_stl, write_sums, write_tar
+
 torchvision_datasets = pytest.importorskip("torchvision.datasets")
 
-CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-STL = ["airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"]
 # STL-10's class -> index in CIFAR-10's order; monkey has no partner and takes frog's place.
 STL_INDEX = {
     "airplane": 0, "bird": 2, "car": 1, "cat": 3, "deer": 4, "dog": 5, "horse": 7, "monkey": 6, "ship": 8, "truck": 9
 }  # fmt: skip
-PER_CLASS = {"cifar10": {"train": 20, "test": 3}, "stl10": {"train": 10, "test": 2}}
 
 
 def md5(path):
     return hashlib.md5(path.read_bytes()).hexdigest()
 
 
-def write_cifar(folder, generator):
-    """Pickled batches: `data` [N, 3072] uint8, red, green and blue plane in turn, each row by row."""
-    folder.mkdir(parents=True)
-    written = {}
-    for split, names in (("train", [f"data_batch_{n}" for n in range(1, 6)]), ("test", ["test_batch"])):
-        labels = generator.permutation(np.repeat(np.arange(10), PER_CLASS["cifar10"][split]))
-        data = generator.integers(0, 256, size=(len(labels), 3072), dtype=np.uint8)
-        parts = zip(names, np.array_split(data, len(names)), np.array_split(labels, len(names)), strict=True)
-        for name, part, part_labels in parts:
-            (folder / name).write_bytes(pickle.dumps({"data": part, "labels": part_labels.tolist()}))
-        written[split] = data, labels
-    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": CIFAR, "num_vis": 3072}))
-    return written
-
-
-def write_stl(folder, generator):
-    """Binary files: 96 x 96 images, three planes each, column by column; labels from 1."""
-    folder.mkdir(parents=True)
-    written = {}
-    for split in ("train", "test"):
-        labels = generator.permutation(np.repeat(np.arange(10), PER_CLASS["stl10"][split]))
-        # Blocks of 3 x 3 equal pixels: a reduction to 32 x 32 has the colour of each block near its middle.
-        small = generator.integers(0, 256, size=(len(labels), 4, 4, 3), dtype=np.uint8)
-        images = small.repeat(24, axis=1).repeat(24, axis=2)
-        images.transpose(0, 3, 2, 1).tofile(folder / f"{split}_X.bin")
-        (labels + 1).astype(np.uint8).tofile(folder / f"{split}_y.bin")
-        written[split] = small, labels
-    np.zeros((1, 3, 96, 96), np.uint8).tofile(folder / "unlabeled_X.bin")
-    (folder / "class_names.txt").write_text("\n".join(STL) + "\n")
-    (folder / "fold_indices.txt").write_text("\n".join("0 1 2" for _ in range(10)) + "\n")
-    return written
+def write(downloads, packed):
+    generator = np.random.default_rng(0)
+    return downloads, write_cifar(downloads, generator, packed), write_stl(downloads, generator, packed)
 
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory):
-    downloads = tmp_path_factory.mktemp("downloads")
-    generator = np.random.default_rng(0)
-    cifar = write_cifar(downloads / "cifar-10-batches-py", generator)
-    stl = write_stl(downloads / "stl10_binary", generator)
-    return downloads, cifar, stl
+    return write(tmp_path_factory.mktemp("packed"), True)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("unpacked"), False)[0]
 
 
 @pytest.fixture(autouse=True)
-def checksums(archives, monkeypatch):
-    """The md5 tables of torchvision's classes, for the small files; and no way to the network."""
-    downloads = archives[0]
+def checksums(archives, folders, monkeypatch):
+    """The md5 tables of torchvision's classes, for the small files."""
     for dataset in (torchvision_datasets.CIFAR10, torchvision_datasets.STL10):
-        folder = downloads / dataset.base_folder
+        folder = folders / dataset.base_folder
         for table in ("train_list", "test_list"):
             files = [[name, md5(folder / name)] for name, _ in getattr(dataset, table)]
             monkeypatch.setattr(dataset, table, files)
-        monkeypatch.setattr(dataset, "url", "http://127.0.0.1:9/nothing-listens-here.tar.gz")
-    meta = {**torchvision_datasets.CIFAR10.meta, "md5": md5(downloads / "cifar-10-batches-py" / "batches.meta")}
+        monkeypatch.setattr(dataset, "tgz_md5", md5(archives[0] / dataset.filename))
+    meta = {**torchvision_datasets.CIFAR10.meta, "md5": md5(folders / "cifar-10-batches-py" / "batches.meta")}
     monkeypatch.setattr(torchvision_datasets.CIFAR10, "meta", meta)
 
 
@@ -90,6 +62,54 @@ def read(archives):
         return cache
 
     return read
+
+
+# --- As torchvision reads the same archives ---
+
+
+@pytest.fixture
+def theirs(archives, tmp_path, monkeypatch):
+    """torchvision's own class for a data set and a split, which finds the archive and unpacks it itself."""
+    shutil.copytree(archives[0], tmp_path / "theirs")
+
+    def theirs(name, **split):
+        monkeypatch.setattr(getattr(torchvision_datasets, name), "url", "http://127.0.0.1:9/nothing-listens-here")
+        return getattr(torchvision_datasets, name)(str(tmp_path / "theirs"), download=True, **split)
+
+    return theirs
+
+
+def test_cifar_is_what_torchvision_reads(read, theirs):
+    data = read()["cifar10"]
+    parts = [theirs("CIFAR10", train=train) for train in (True, False)]
+    assert np.array_equal(data.images, np.concatenate([part.data for part in parts]))
+    assert data.labels.tolist() == [label for part in parts for label in part.targets]
+    assert parts[0].classes == list(cifar_stl.INFO.classes)
+
+
+def test_stl_is_what_torchvision_reads_resized_and_renamed(read, theirs):
+    from torchvision.transforms import InterpolationMode, Resize
+
+    data = read()["stl10"]
+    images, names = [], []
+    for split in ("train", "test"):
+        part = theirs("STL10", split=split)
+        resize = Resize(32, InterpolationMode.BILINEAR)
+        for image, label in part:
+            images.append(np.asarray(resize(image)))
+            names.append(part.classes[label])
+    assert np.array_equal(data.images, np.stack(images))
+    renamed = [{"car": "automobile", "monkey": "frog"}.get(name, name) for name in names]
+    assert [cifar_stl.INFO.classes[label] for label in data.labels] == renamed
+
+
+def test_folders_give_the_same_as_archives(read, folders):
+    for domain, found in cifar_stl.read(["cifar10", "stl10"], folders).items():
+        packed = read()[domain]
+        assert np.array_equal(found.images, packed.images) and np.array_equal(found.labels, packed.labels)
+
+
+# --- As they were written ---
 
 
 def test_classes_are_cifars():
@@ -146,16 +166,87 @@ def test_stated_sizes_agree():
     assert info.domains == {"cifar10": 50000, "stl10": 5000}
 
 
-@pytest.mark.parametrize(("domain", "name"), [("cifar10", "CIFAR10"), ("stl10", "STL10")])
-def test_missing_archive_without_network_is_named(domain, name, tmp_path):
-    with pytest.raises(DataError, match=f"{name} is not in {tmp_path}.*data_dir"):
+@pytest.mark.parametrize(
+    ("domain", "words"),
+    [
+        ("cifar10", "missing are cifar-10-python.tar.gz (or cifar-10-batches-py/)"),
+        ("stl10", "missing are stl10_binary.tar.gz (or stl10_binary/)"),
+    ],
+)
+def test_missing_archive_is_named_with_the_ways_out(domain, words, tmp_path):
+    with pytest.raises(DataError) as caught:
+        cifar_stl.read([domain], tmp_path)
+    for word in (str(tmp_path), words, "download --benchmark cifar_stl", "data_dir"):
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("domain", ["cifar10", "stl10"])
+def test_files_with_other_checksums_are_not_read(domain, packed, tmp_path):
+    writers = {"cifar10": write_cifar, "stl10": write_stl}
+    writers[domain](tmp_path, np.random.default_rng(1), packed)  # other bytes than the table expects
+    with pytest.raises(DataError, match=r"md5 is [0-9a-f]{32}, expected [0-9a-f]{32} \(published\).*fetch it again"):
+        cifar_stl.read([domain], tmp_path)
+    write_sums(tmp_path)  # a directory that says what it holds
+    assert set(cifar_stl.read([domain], tmp_path)) == {domain}
+    sums = tmp_path / "SHA256SUMS"
+    sums.write_text("".join("0" * 64 + line[64:] + "\n" for line in sums.read_text().splitlines()))
+    with pytest.raises(DataError, match=r"sha256 is .*, expected 0{64} \(SHA256SUMS\)"):
         cifar_stl.read([domain], tmp_path)
 
 
-def test_damaged_archive_without_network_is_named(archives, tmp_path):
-    write_stl(tmp_path / "stl10_binary", np.random.default_rng(1))  # other bytes than the table expects
-    with pytest.raises(DataError, match=f"STL10 is not in {tmp_path}"):
+class Harm:
+    def __reduce__(self):
+        return open, ("harm", "w")
+
+
+@pytest.mark.parametrize(
+    ("batch", "words"),
+    [
+        (Harm(), "data_batch_1: would load"),
+        ({"labels": [0]}, "cifar10 is not in its official format"),
+        ({"labels": [0], "data": "text"}, "cifar10 is not in its official format"),
+        ([], "cifar10 is not in its official format"),
+    ],
+)
+def test_pickles_of_something_else(batch, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_cifar(tmp_path, np.random.default_rng(0), packed=False)
+    folder = tmp_path / "cifar-10-batches-py"
+    (folder / "data_batch_1").write_bytes(pickle.dumps(batch, 2))
+    with pytest.raises(DataError, match="published"):  # first of all the checksum
+        cifar_stl.read(["cifar10"], tmp_path)
+    write_sums(tmp_path)
+    with pytest.raises(DataError, match=words):
+        cifar_stl.read(["cifar10"], tmp_path)
+    assert not (tmp_path / "harm").exists()
+
+
+def test_classes_are_checked_by_name(tmp_path):
+    write_stl(tmp_path, np.random.default_rng(0), packed=False)
+    names = tmp_path / "stl10_binary" / "class_names.txt"
+    names.write_text(names.read_text().replace("monkey", "donkey"))
+    write_sums(tmp_path)
+    with pytest.raises(DataError, match="class_names.txt: .*donkey.* are not the ten classes"):
         cifar_stl.read(["stl10"], tmp_path)
+    # Another order of the same names is another meaning of the labels, not an error.
+    before = cifar_stl.read(["stl10"], _rewritten(tmp_path, STL))["stl10"].labels
+    after = cifar_stl.read(["stl10"], _rewritten(tmp_path, STL[::-1]))["stl10"].labels
+    shown = {STL_INDEX[name]: STL_INDEX[other] for name, other in zip(STL, STL[::-1], strict=True)}
+    assert after.tolist() == [shown[label] for label in before]
+
+
+def _rewritten(directory, names):
+    (directory / "stl10_binary" / "class_names.txt").write_text("\n".join(names))
+    write_sums(directory)
+    return directory
+
+
+def test_archive_without_a_file_is_named(archives, tmp_path, monkeypatch):
+    write_tar(tmp_path / "cifar-10-python.tar.gz", {"cifar-10-batches-py/data_batch_1": b""})
+    write_sums(tmp_path)
+    with pytest.raises(DataError, match="lacks .*cifar-10-batches-py/test_batch"):
+        cifar_stl.read(["cifar10"], tmp_path)
 
 
 def test_archives_become_a_prepared_store(archives, tmp_path):

@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import math
-import zipfile
 
 import numpy as np
 import pytest
@@ -22,6 +21,8 @@ from scalarization.data.prepare import prepare
 from scalarization.data.store import Store
 from scalarization.errors import DataError
 
+from ..archives import encoded as content
+from ..archives import picture, write_domainnet
 from ..conftest import train
 
 CPU = torch.device("cpu")
@@ -31,46 +32,10 @@ AUGMENTATION = Augmentation({"crop_padding": 0, "flip": True, "randaugment": Non
 PLAIN = Augmentation({"crop_padding": 0, "flip": False, "randaugment": None})
 
 
-def picture(generator, width, height):
-    coarse = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
-
-
-def content(image, kind="JPEG", **options):
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def write_official(folder):
-    """<domain>.zip and the two lists, as on the data set's page; -> path in the archive -> content."""
-    generator, contents = np.random.default_rng(0), {}
-    folder.mkdir(parents=True, exist_ok=True)
-    for domain, sizes in SIZES.items():
-        written = []
-        for split, counts in zip(("train", "test"), sizes, strict=True):
-            lines = []
-            for label, count in enumerate(counts):
-                for number in range(count):
-                    size = generator.integers(120, 420, 2).tolist()
-                    name = f"{domain}/{domainnet.CLASSES[label]}/{domain}_{label:03d}_{split}_{number:06d}"
-                    kind = "PNG" if domain == "sketch" and number % 2 else "JPEG"
-                    path = f"{name}.{'png' if kind == 'PNG' else 'jpg'}"
-                    contents[path] = content(picture(generator, *size), kind)
-                    lines.append(f"{path} {label}")
-                    written.append(path)
-            (folder / f"{domain}_{split}.txt").write_text("\n".join(lines) + "\n")
-        with zipfile.ZipFile(folder / f"{domain}.zip", "w") as archive:
-            for path in sorted(written):
-                archive.writestr(path, contents[path])
-            archive.writestr(f"{domain}/{domainnet.CLASSES[0]}/not_in_any_list.jpg", b"not an image")
-    return contents
-
-
 @pytest.fixture(scope="module")
 def official(tmp_path_factory):
     folder = tmp_path_factory.mktemp("official")
-    return folder, write_official(folder)
+    return folder, write_domainnet(folder, np.random.default_rng(0), SIZES)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +77,8 @@ def test_splits_are_the_official_ones_with_a_tenth_held_out(official):
 
 
 def test_every_missing_file_is_named(tmp_path):
-    (tmp_path / "real_train.txt").write_text("")
+    (tmp_path / "domainnet").mkdir()
+    (tmp_path / "domainnet" / "real_train.txt").write_text("")
     with pytest.raises(DataError) as caught:
         domainnet.read(["real", "sketch"], tmp_path)
     for name in ("real.zip", "real_test.txt", "sketch.zip", "sketch_train.txt", "sketch_test.txt", "data_dir"):
@@ -131,26 +97,32 @@ def test_every_missing_file_is_named(tmp_path):
     ],
 )
 def test_lists_that_cannot_be_right_are_named(official, tmp_path, line, words):
-    for file in official[0].glob("sketch*"):
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    with (tmp_path / "sketch_test.txt").open("a") as file:
+    directory = tmp_path / "domainnet"
+    directory.mkdir()
+    for file in (official[0] / "domainnet").glob("sketch*"):
+        (directory / file.name).write_bytes(file.read_bytes())
+    with (directory / "sketch_test.txt").open("a") as file:
         file.write(f"{line}\n")
     with pytest.raises(DataError, match=words):
         domainnet.read(["sketch"], tmp_path)
 
 
 def test_archive_that_is_none_is_named(official, tmp_path):
-    for file in official[0].glob("sketch*"):
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    (tmp_path / "sketch.zip").write_bytes(b"<html>not found</html>")
+    directory = tmp_path / "domainnet"
+    directory.mkdir()
+    for file in (official[0] / "domainnet").glob("sketch*"):
+        (directory / file.name).write_bytes(file.read_bytes())
+    (directory / "sketch.zip").write_bytes(b"<html>not found</html>")
     with pytest.raises(DataError, match=r"sketch\.zip: damaged"):
         domainnet.read(["sketch"], tmp_path)
 
 
 def test_file_that_is_no_image_is_named(official, tmp_path):
-    for file in official[0].glob("sketch*"):
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    with (tmp_path / "sketch_test.txt").open("a") as file:
+    directory = tmp_path / "domainnet"
+    directory.mkdir()
+    for file in (official[0] / "domainnet").glob("sketch*"):
+        (directory / file.name).write_bytes(file.read_bytes())
+    with (directory / "sketch_test.txt").open("a") as file:
         file.write(f"sketch/{domainnet.CLASSES[0]}/not_in_any_list.jpg 0\n")
     with pytest.raises(DataError, match=r"not_in_any_list\.jpg: not readable as an image"):
         prepare(tmp_path / "store", "domainnet", ["sketch"], tmp_path)

@@ -82,7 +82,7 @@ def image_files(directory: Path, name: str, listed: Iterable[str]) -> Callable[[
     try:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(f"{file}: not readable ({error}); fetch it again") from None
+        raise DataError(f"{file}: damaged ({error}); fetch it again") from None
     for info in archive.infolist():
         kind = stat.S_IFMT(info.external_attr >> 16)
         _check_path(file, info.filename, kind in (0, stat.S_IFREG, stat.S_IFDIR))
@@ -127,11 +127,15 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+#: Makes an empty array, which a pickle then fills.
+_reconstruct = np.empty(0).__reduce__()[0]
+
+
 class _Unpickler(pickle.Unpickler):
     #: All that an array in a pickle needs; NumPy 2 moved the first.
     _GLOBALS = {
-        ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,
-        ("numpy._core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,
+        ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+        ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,
         ("_codecs", "encode"): _latin1,
