@@ -20,7 +20,7 @@ class Published:
     images: int
 
 
-#: (benchmark, domain) -> what is published; sizes are approximate. Of Taskonomy's tiny split, whose maps come in archives
+#: (benchmark, domain) -> what is published; sizes are approximate. Of Taskonomy's tiny split, whose maps have archives
 #: of their own, the size is an assumption: 0.5 MB for the files of a view.
 PUBLISHED = {
     ("cifar_stl", "cifar10"): Published(170e6, 60_000),

@@ -36,6 +36,10 @@ def draw(summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
 
 
 def _draw_panel(ax: Axes, rows: pd.DataFrame) -> None:
+    if not rows["present"].any():
+        ax.set_title(_conflicts.title(rows))
+        _style.not_run(ax)
+        return
     points = rows.dropna(subset=["percent", "validation"])
     by_rate = rows["lr"].nunique() > 1
     colours = _conflicts.colours(rows["lr"] if by_rate else rows["width"])
@@ -71,7 +75,9 @@ def _correlation(fit: pd.Series) -> str:
 
 
 def _legend(rows: pd.DataFrame) -> list[list[Line2D]]:
-    """Columns: what colours mean, sizes, shapes, the line."""
+    """Columns: what colours mean, sizes, shapes, the line; of a panel that was left out what that is."""
+    if not rows["present"].any():
+        return [_conflicts.not_run(rows)]
     look = {"linestyle": "none", "markersize": 4, "markeredgewidth": 0}
     by_rate = rows["lr"].nunique() > 1
     colours = _conflicts.colours(rows["lr"] if by_rate else rows["width"])
