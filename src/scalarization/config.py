@@ -36,7 +36,7 @@ class Config:
         preset_file: The file it was read from.
         results: Directory of this preset's computed files, ``<results>/<preset>``.
         reports: Directory of this preset's figures and tables, ``<reports>/<preset>``.
-        data_dir: Directory of original archives.
+        data_dir: Directory of original files that are already there; never written to.
         seed: Root of all randomness.
         threads: Compute threads of a training process.
         workers: Threads of a training process that decode images which are read while training.
