@@ -456,6 +456,14 @@ def test_only_leaves_out_artifacts_without_any_cell(smoke, make_plan):
     assert part.artifacts() == [a for a in smoke["artifacts"] if a != "figure_b_wide"]
 
 
+def test_only_leaves_out_artifacts_of_experiments_of_which_nothing_but_a_search_is_left(root):
+    part = {"preset": "paper", "only": {"benchmarks": ["celeba"], "capacities": ["vit_d6_w48"]}}
+    plan = Plan(load_config(root / "config.yaml", part))
+    assert set(plan.searches) == {"celeba_pbt/vit_d6_w48", "celeba_pb2/vit_d6_w48"}
+    assert {"figure_e", "table_c"} <= set(plan.artifacts())
+    assert not {"table_search_on", "table_d", "rebuttal_table_2", "rebuttal_figure_2"} & set(plan.artifacts())
+
+
 def test_only_nothing_stops(smoke, make_plan):
     smoke["experiments"]["other"] = {**smoke["experiments"]["digits_pair"], "seeds": 3}
     smoke["experiments"]["other"]["architectures"] = {"family": "vit", "depth": [1], "width": [32]}

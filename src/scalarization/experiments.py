@@ -213,11 +213,13 @@ class Plan:
         return self.config.preset["artifacts"][artifact].get("kind", artifact)
 
     def artifacts(self) -> list[str]:
-        """Artifacts of which anything is selected."""
+        """Artifacts of which anything is selected; one of experiments is not made of their searches alone."""
         return [
             artifact
             for artifact, spec in self.config.preset["artifacts"].items()
-            if spec.get("costs") in self.costs() or self.artifact_cells(artifact) or self.artifact_searches(artifact)
+            if spec.get("costs") in self.costs()
+            or self.artifact_cells(artifact)
+            or (self.artifact_searches(artifact) and not self.artifact_experiments(artifact))
         ]
 
     def artifact_experiments(self, artifact: str) -> list[str]:
