@@ -21,6 +21,13 @@ CASES = {
     "rates": ({}, {}),
     "one rate and seed": ({"rates": (5e-3,), "seeds": 1}, {}),
     "two sets": ({"task_sets": {"pair": ["mnist", "optdigits"], "three": ["mnist", "optdigits", "mfeat"]}}, {}),
+    "two sets, absent": (
+        {
+            **{"task_sets": {"pair": ["mnist", "optdigits"], "three": ["mnist", "optdigits", "mfeat"]}},
+            **{"rates": (5e-4, 5e-3, 5e-2), "depth": (3, 9), "width": (96, 192)},
+        },
+        {"capacities": ["vit_d3_w192", "vit_d9_w96"], "seeds": [1]},
+    ),
     "absent": ({}, {"capacities": ["vit_d1_w24"], "seeds": [1]}),
     "published": ({"depth": (3, 6, 9), "width": (48, 96, 144, 192), "rates": (1e-3,)}, {}),
 }
