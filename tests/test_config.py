@@ -298,3 +298,53 @@ def test_computing_nodes_without_jsonschema_read_the_same(smoke, tmp_path, write
 def test_shipped_configuration_names_every_knob(root):
     shipped = yaml.safe_load((root / "config.yaml").read_text())
     assert set(shipped) == set(schema()["$defs"]["config"]["properties"])
+
+
+# --- One preset on top of another ---
+
+
+def extend(tmp_path, **contents):
+    """Write presets; the last one's path."""
+    for name, content in contents.items():
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return tmp_path / f"{name}.yaml"
+
+
+def test_extended_presets_change_what_they_name_and_nothing_else(smoke, tmp_path, root):
+    recipe = {"lr": 1, "augmentation": {"crop_padding": 0}}
+    changes = {
+        "description": "Mine.",
+        "benchmarks": {"digits": {"recipe": recipe, "domains": ["mfeat", "optdigits"]}},
+        "experiments": {"digits_pair": {"methods": {"rlw": {}}}},
+    }
+    one = extend(tmp_path, base=smoke, mine={"extends": str(tmp_path / "base.yaml"), **changes})
+    found = load_preset(one)
+    base = load_preset(tmp_path / "base.yaml")
+    assert "extends" not in found and found["description"] == "Mine."
+    digits, before = found["benchmarks"]["digits"], base["benchmarks"]["digits"]
+    assert digits["domains"] == ["mfeat", "optdigits"] and digits["recipe"]["lr"] == 1
+    assert digits["recipe"]["augmentation"] == {**before["recipe"]["augmentation"], "crop_padding": 0}
+    assert digits["recipe"]["batch_size"] == before["recipe"]["batch_size"] and digits["model"] == before["model"]
+    assert list(found["experiments"]["digits_pair"]["methods"]) == ["single", "grid", "uniform", "proportional", "rlw"]
+    assert found["artifacts"] == base["artifacts"]
+    # A chain of them, and a base by name.
+    two = extend(tmp_path, two={"extends": str(one), "description": "Yours."})
+    assert load_preset(two) == {**found, "description": "Yours."}
+    named = load_preset(extend(tmp_path, named={"extends": "smoke"}))
+    assert named == load_preset(root / "workflow/presets/smoke.yaml")
+
+
+def test_extended_presets_that_are_wrong_say_where(smoke, tmp_path):
+    wrong = extend(
+        tmp_path, base=smoke, wrong={"extends": str(tmp_path / "base.yaml"), "experiments": {"digits_piar": {}}}
+    )
+    with pytest.raises(ConfigError, match=r"wrong\.yaml, which extends .*base\.yaml: experiments\.digits_piar: key"):
+        load_preset(wrong)
+    with pytest.raises(ConfigError, match=r"alone\.yaml: extends: preset = papr.*did you mean 'paper'"):
+        load_preset(extend(tmp_path, alone={"extends": "papr"}))
+    with pytest.raises(ConfigError, match=r"listed\.yaml: extends = \['smoke'\]: expected the name"):
+        load_preset(extend(tmp_path, listed={"extends": ["smoke"]}))
+    for first, second in (("a", "b"), ("b", "a")):
+        extend(tmp_path, **{first: {"extends": str(tmp_path / f"{second}.yaml")}})
+    with pytest.raises(ConfigError, match=r"a\.yaml: extends goes round: .*a\.yaml -> .*b\.yaml -> .*a\.yaml"):
+        load_preset(tmp_path / "a.yaml")

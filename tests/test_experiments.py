@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scalarization import costs, disk
 from scalarization.architectures import Architecture, expand, forward_flops
 from scalarization.config import load_config
 from scalarization.errors import ConfigError
@@ -78,6 +79,95 @@ def test_paper_models_of_one_domain_are_looked_at_on_both(paper):
 def test_paper_grid_cells_are_split_over_jobs(paper):
     cell = paper.cells["cifar_stl/stl10+cifar10/vit_d3_w48/grid/base"]
     assert [len(s.members) for s in paper.shares(cell)] == [9, 9, 9]  # 27 members, at most 9 in a job
+
+
+# --- The paper's CelebA experiments (A 1.2, 2.1, 5, tables A, C, D; R), counted by hand ---
+
+
+@pytest.fixture(scope="module")
+def celeba(root):
+    return Plan(load_config(root / "config.yaml", {"preset": "paper", "only": {"benchmarks": ["celeba"]}}))
+
+
+def test_celeba_runs(celeba):
+    cells = list(celeba.cells.values())
+    base = [c for c in cells if c.variant == "base"]
+    runs = runs_of(base)
+    # Figure 2: 12 capacities x 3 pairs of groups, three seeds. R table 2: the simplex of three at step 0.2 has
+    # (4 choose 2) = 6 interior points.
+    assert runs.pop("grid") == 12 * 3 * 9 * 3 + 6 * 3  # capacities x pairs x weights of the first x seeds
+    # SD of the six groups in pairs at every capacity, of the other two at those of tables C and D.
+    assert runs.pop("single") == 12 * 6 * 3 + 6 * 2 * 3
+    # Tables C and D: 2 depths x 3 widths, three seeds.
+    tables = 2 * 3 * 3
+    for method in ("uncertainty", "imtl_l", "cagrad", "graddrop", "pcgrad", "rotograd", "pb2"):
+        assert runs.pop(method) == tables
+    # Beside them R table 1a, four seeds, and R table 2, three.
+    assert runs.pop("uniform") == tables + 4 + 3
+    assert runs.pop("rlw") == tables + 4
+    assert runs.pop("pbt") == tables + 3
+    assert not runs
+    # Last weights of PBT and PB2; searched on two smaller models, three seeds; R table 1a: N x E, two seeds.
+    others = runs_of(c for c in cells if c.variant != "base")
+    assert others == {"pbt": tables + 2 * 3 + 4 * 2 * 2, "pb2": tables}
+    grid, single = 972 + 18, 216 + 36
+    assert sum(len(c.members) for c in cells) == grid + single + 7 * 18 + 25 + 22 + 21 + 40 + 18 == 1494
+
+
+def test_celeba_trains_as_published(celeba):
+    for cell in [*celeba.cells.values(), *celeba.counted.values()]:
+        recipe = cell.specification["recipe"]
+        assert cell.specification["steps_per_epoch"] == 636  # 162770 / 256 = 635.8
+        assert cell.steps == 50 * 636
+        assert (recipe["optimizer"], recipe["weight_decay"], recipe["warmup_epochs"]) == ("adamw", 0.05, 5)
+        assert recipe["lr"] == 5e-4 or cell.counts_conflicts
+        assert cell.specification["model"] == {"patch": 4, "heads": 12, "mlp_ratio": 2, "drop_path": 0.1}
+        assert len(cell.specification["labels"]) == 40
+    groups = celeba.cells["celeba/groups8/vit_d6_w48/uniform/base"].specification["attributes"]
+    assert len(groups) == 8 and sum(map(len, groups.values())) == 32
+    assert {len(c.tasks) for c in celeba.cells.values()} == {1, 2, 3, 8, 40}
+
+
+def test_celeba_capacities(celeba):
+    def found(*task_sets):
+        return {c.architecture.name for c in celeba.cells.values() if c.task_set in task_sets}
+
+    assert found("gender+age", "mouth+clothes") == {f"vit_d{d}_w{w}" for d in (3, 6, 9) for w in (48, 96, 144, 192)}
+    assert found("groups8") == {f"vit_d{d}_w{w}" for d in (6, 9) for w in (48, 96, 192)}  # widths 0.25, 0.5, 1
+    assert found("all40", "three") == {"vit_d9_w192"}
+
+
+def test_celeba_searches(celeba):
+    """A 5: N = 12 (PB2: 8), E = 3, Q = 0.4 on 0.7 of the training set, for six models; R: N x E, and three tasks."""
+    found = Counter(
+        (len(s.cell.tasks), s.method, s.population, s.epochs_ready, s.quantile) for s in celeba.searches.values()
+    )
+    assert found == {
+        (8, "pbt", 12, 3, 0.4): 6,
+        (8, "pb2", 8, 3, 0.4): 6,
+        **{(40, "pbt", n, e, 0.25): 1 for n in (6, 12, 24, 40) for e in (3, 5)},
+        (3, "pbt", 12, 3, 0.25): 1,
+    }
+    for search in celeba.searches.values():
+        assert search.cell.specification["steps_per_epoch"] == 446  # 0.7 * 162770 / 256 = 445.1
+        assert len(search.ends) == (17 if search.epochs_ready == 3 else 10)  # of 50 epochs
+    assert celeba.searches["celeba_pbt/vit_d9_w192"].configurations == 12 + 5 * 16  # ceil(12 * 0.4) = 5
+
+
+def test_celeba_conflicts(celeba):
+    """R figure 1a: 40 attributes, three learning rates, depths 3 and 9, widths 0.5 and 1."""
+    cells = list(celeba.counted.values())
+    found = {(c.specification["recipe"]["lr"], c.architecture.name) for c in cells}
+    assert found == {(lr, f"vit_d{d}_w{w}") for lr in (5e-4, 5e-3, 5e-2) for d in (3, 9) for w in (96, 192)}
+    assert len(cells) == 12 and {len(c.tasks) for c in cells} == {40}
+
+
+def test_costs_are_measured_for_the_poster_s_numbers_of_tasks(celeba):
+    cell = celeba.costs_cell("celeba_costs")
+    assert cell.specification["tasks"] == [2, 5, 10, 20, 40]
+    assert set(cell.specification["compared"]) == {
+        *("uniform", "rlw", "uncertainty", "imtl_l", "cagrad", "graddrop", "pcgrad", "rotograd")
+    }
 
 
 # --- The paper's Taskonomy experiment (A 1.2, A 2.1), counted by hand ---
@@ -175,6 +265,61 @@ def test_domainnet_accumulates_for_methods_that_keep_task_gradients(domainnet):
 def test_domainnet_weights(domainnet):
     cell = domainnet.cells["domainnet/real+quickdraw/resnet50_w16/proportional/base"]
     assert cell.members[0].weights == (120906 / 241656, 120750 / 241656)
+
+
+def test_domainnet_conflicts(domainnet):
+    cells = list(domainnet.counted.values())
+    assert {c.architecture.name for c in cells} == {f"resnet{d}_w{w}" for d in (26, 50) for w in (16, 64)}
+    assert {(len(c.tasks), len(c.members), c.specification["recipe"]["accumulate"]) for c in cells} == {(6, 2, 4)}
+
+
+# --- The paper as a whole ---
+
+
+def test_paper_in_all(root):
+    plan = Plan(load_config(root / "config.yaml", {"preset": "paper"}))
+    runs = Counter()
+    for cell in plan.cells.values():
+        runs[cell.benchmark] += len(cell.members)
+    # CIFAR + STL: 72 SD, 324 of the grid, 36 proportional; the others as counted above.
+    assert runs == {"cifar_stl": 432, "celeba": 1494, "domainnet": 1139, "taskonomy": 198}
+    assert sum(runs.values()) == 3263
+    # Conflicts: 12 capacities x 3 seeds, 12 of CelebA, 4 x 2 of DomainNet.
+    assert sum(len(c.members) for c in plan.counted.values()) == 36 + 12 + 8
+    assert len(plan.searches) == 6 + 6 + 8 + 1 + 6
+    members = 6 * 12 + 6 * 8 + 2 * (6 + 12 + 24 + 40) + 12 + 6 * 12
+    assert sum(s.population for s in plan.searches.values()) == members == 368
+
+
+def test_plan_of_the_paper_adds_up(root, tmp_path, capsys):
+    knobs = {"preset": "paper", "results": str(tmp_path)}
+    plan = Plan(load_config(root / "config.yaml", knobs))
+    table = costs.cost_table(plan).to_pylist()
+    for kind, count, runs in (("training", 497, 3263), ("conflicts", 28, 56), ("searches", 27, 368)):
+        of = [row for row in table if row["kind"] == kind]
+        assert (len(of), sum(row["runs"] for row in of)) == (count, runs)
+    costs.print_plan(plan)
+    said = capsys.readouterr().out
+    assert f"{3263 + 56 + 368:,} runs in" in said
+    # Stores: 73,000 images of 32 x 32 x 3 bytes; 202,599 of them; a byte and two of each pixel beside its three.
+    assert [row.split("│")[-2].strip() for row in said.splitlines() if "training" in row and "│" in row][-4:] == [
+        *("224 MB", "622 MB", "108 GB", "18 GB")
+    ]
+    assert disk.store("taskonomy", plan.info("taskonomy"), ["taskonomy"], ["segmentation_2d", "depth"]) == (
+        275_000 * 256 * 256 * (3 + 1 + 2)
+    )
+    assert disk.originals("digits", ["mnist"]) == 0
+
+
+def test_paper_has_every_artifact_of_the_paper(root):
+    """Of all kinds that there are; `table_digits` and `table_search_methods` of the demo are queries of its own."""
+    plan = Plan(load_config(root / "config.yaml", {"preset": "paper"}))
+    demo = load_config(root / "config.yaml", {"preset": "demo"}).preset["artifacts"]
+    stands_in = {"digits": "cifar_stl", "emoji_people": "celeba", "emoji_styles": "domainnet"}
+    stands_in["motorcycle"] = "taskonomy"
+    wanted = {next((a.replace(old, new) for old, new in stands_in.items() if a.endswith(old)), a) for a in demo}
+    assert wanted - set(plan.artifacts()) == {"table_cifar_stl", "table_search_methods"}
+    assert {plan.artifact_kind(a) for a in plan.artifacts()} == {spec.get("kind", a) for a, spec in demo.items()}
 
 
 # --- Weights ---
@@ -311,11 +456,43 @@ def test_only_leaves_out_artifacts_without_any_cell(smoke, make_plan):
     assert part.artifacts() == [a for a in smoke["artifacts"] if a != "figure_b_wide"]
 
 
+def test_only_leaves_out_artifacts_of_experiments_of_which_nothing_but_a_search_is_left(root):
+    part = {"preset": "paper", "only": {"benchmarks": ["celeba"], "capacities": ["vit_d6_w48"]}}
+    plan = Plan(load_config(root / "config.yaml", part))
+    assert set(plan.searches) == {"celeba_pbt/vit_d6_w48", "celeba_pb2/vit_d6_w48"}
+    assert {"figure_e", "table_c"} <= set(plan.artifacts())
+    assert not {"table_search_on", "table_d", "rebuttal_table_2", "rebuttal_figure_2"} & set(plan.artifacts())
+
+
 def test_only_nothing_stops(smoke, make_plan):
     smoke["experiments"]["other"] = {**smoke["experiments"]["digits_pair"], "seeds": 3}
     smoke["experiments"]["other"]["architectures"] = {"family": "vit", "depth": [1], "width": [32]}
     with pytest.raises(ConfigError, match=r"only = .*vit_d1_w8.*nothing"):
         make_plan(smoke, only={"capacities": ["vit_d1_w8"], "seeds": [2]})
+
+
+def test_steps_of_an_epoch_can_be_given(tiny, make_plan):
+    """The very steps, of a fraction that much of them rounded up; nothing else of the specification changes."""
+    before = make_plan(tiny).cells[GRID].describe()
+    tiny["benchmarks"]["digits"]["recipe"]["steps_per_epoch"] = 3
+    plan = make_plan(tiny)
+    assert plan.cells[GRID].describe() == before | {"steps_per_epoch": 3} and before["steps_per_epoch"] == 4
+    search = {"benchmark": "digits", "task_set": {"pair": ["mnist", "optdigits"]}, "method": "pbt", "quantile": 0.5}
+    grid = {"family": "vit", "depth": [1], "width": [8]}
+    tiny["searches"] = {"found": {**search, "architectures": grid, "population": 2, "epochs_ready": 1, "fraction": 0.5}}
+    plan = make_plan(tiny)
+    (found,) = plan.searches.values()
+    assert found.cell.specification["steps_per_epoch"] == 2 and plan.full_steps(found) == 3 * 3
+
+
+def test_only_of_the_paper_leaves_out_what_has_none_of_it(celeba):
+    assert {c.benchmark for c in celeba.cells.values()} == {"celeba"} and celeba.benchmarks() == ["celeba"]
+    assert {s.cell.benchmark for s in celeba.searches.values()} == {"celeba"}
+    assert celeba.artifacts() == [
+        *("figure_2_celeba", "figure_3", "rebuttal_figure_1a", "rebuttal_figure_1b", "table_a", "table_c", "table_d"),
+        *("table_main", "table_costs", "figure_1", "figure_e", "rebuttal_table_1a", "rebuttal_table_2"),
+        *("rebuttal_figure_2", "table_search_on", "table_search_cost"),
+    ]
 
 
 # --- Shares and jobs ---

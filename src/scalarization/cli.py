@@ -99,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--costs", required=True, help="a key of the preset's `costs`")
     summarize = verb("summarize", _summarize, "query run files and write an artifact's summary")
     summarize.add_argument("--artifact", required=True)
+    compare = verb("compare", _compare, "print our numbers beside the paper's, from the summaries of tables")
+    compare.add_argument("--artifact", action="append", default=[], help="only this table; repeatable (default: all)")
     draw = verb("draw", _draw, "draw an artifact from its summary, as PDF and PNG")
     draw.add_argument("--artifact", required=True)
     return parser
@@ -209,6 +211,12 @@ def _summarize(plan: Plan, options: argparse.Namespace) -> None:
     summary = analysis.summarize(plan, options.artifact)
     facts = analysis.facts(plan, options.artifact)
     write_table(plan.summary_file(options.artifact), pa.Table.from_pandas(summary, preserve_index=False), facts)
+
+
+def _compare(plan: Plan, options: argparse.Namespace) -> None:
+    from scalarization.compare import print_comparison
+
+    print_comparison(plan, options.artifact)
 
 
 def _draw(plan: Plan, options: argparse.Namespace) -> None:

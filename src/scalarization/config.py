@@ -120,10 +120,12 @@ def load_config(file: Path | str = "config.yaml", overrides: dict[str, Any] | No
 def load_preset(file: Path) -> dict[str, Any]:
     """Read one preset, check it against the schema, and fill in the schema's defaults.
 
-    The overrides of a variant, or of a search, stay as they were written: they hold only what differs.
+    With ``extends`` it is another preset with some values replaced: keys inside of keys are put together, anything else
+    (a number, a list) is replaced whole. The overrides of a variant, or of a search, stay as they were written: they
+    hold only what differs.
     """
-    preset = _read_yaml(file)
-    _check(preset, "preset", str(file))
+    preset, files = _read_preset(file)
+    _check(preset, "preset", ", which extends ".join(files))
     filled = with_defaults(preset, schema()["$defs"]["preset"])
     for section in ("experiments", "conflicts"):
         for name, spec in preset.get(section, {}).items():
@@ -132,6 +134,15 @@ def load_preset(file: Path) -> dict[str, Any]:
     for name, search in preset.get("searches", {}).items():
         filled["searches"][name]["changes"] = copy.deepcopy(search.get("changes", {}))
     return filled
+
+
+def overridden(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """A copy of ``base`` with changes: keys inside of keys are put together, anything else is replaced whole."""
+    merged = dict(base)
+    for key, value in changes.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = overridden(merged[key], value) if nested else value
+    return merged
 
 
 def with_defaults(value: Any, part: dict[str, Any]) -> Any:
@@ -207,6 +218,21 @@ _UniqueKeyLoader.add_implicit_resolver(
 def parse_value(text: str) -> Any:
     """Read one value as YAML, as in ``--set seeds=[0]``."""
     return yaml.load(text, _UniqueKeyLoader)
+
+
+def _read_preset(file: Path, extending: tuple[str, ...] = ()) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Content of a preset, put together with the one that it extends; and the files, its own first."""
+    if str(file) in extending:
+        raise ConfigError(f"{extending[0]}: extends goes round: {' -> '.join([*extending, str(file)])}")
+    files = (*extending, str(file))
+    content = _read_yaml(file)
+    if "extends" not in content:
+        return content, files
+    name = content.pop("extends")
+    if not isinstance(name, str):
+        raise ConfigError(f"{file}: extends = {name}: expected the name or the path of a preset")
+    base, files = _read_preset(_find_preset(name, f"{file}: extends")[0], files)
+    return overridden(base, content), files
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:

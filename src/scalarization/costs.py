@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute
 from rich.console import Console
 from rich.table import Table
 
+from scalarization.disk import originals, store
 from scalarization.experiments import Plan
 from scalarization.storage import write_table
 
 
 def cost_table(plan: Plan) -> pa.Table:
-    """One row per selected cell or search: its identity, whether conflicts are counted, and what all its runs cost.
+    """One row per selected cell or search: its identity, its kind of job, and what all its runs cost.
 
     Returns:
         Runs, steps, images, FLOPs of training and estimated hours.
@@ -27,7 +27,7 @@ def cost_table(plan: Plan) -> pa.Table:
             "architecture": cell.architecture.name,
             "method": cell.method,
             "variant": cell.variant,
-            "conflicts": cell.counts_conflicts,
+            "kind": "conflicts" if cell.counts_conflicts else "training",
             "runs": len(cell.members),
             "steps_per_run": cell.steps,
             "steps": len(cell.members) * cell.steps,
@@ -46,7 +46,7 @@ def cost_table(plan: Plan) -> pa.Table:
             "architecture": search.cell.architecture.name,
             "method": search.method,
             "variant": "search",
-            "conflicts": False,
+            "kind": "searches",
             "runs": search.population,
             "steps_per_run": search.cell.steps,
             "steps": search.population * search.cell.steps,
@@ -61,7 +61,7 @@ def cost_table(plan: Plan) -> pa.Table:
 
 
 def print_plan(plan: Plan) -> Path:
-    """Print one line per cell and sums per benchmark; write the table to ``<results>/<preset>/plan.parquet``."""
+    """Print one line per cell, sums per benchmark and disk; write the table to ``<results>/<preset>/plan.parquet``."""
     table = cost_table(plan)
     throughput = plan.config.preset["throughput"]
     unit = f"{throughput['hardware']} hours"
@@ -71,26 +71,67 @@ def print_plan(plan: Plan) -> Path:
         shown.add_column(column, justify="right")
     for row in table.to_pylist():
         done = "yes" if row["done"] else ""
-        name = f"{row['cell']}, conflicts" if row["conflicts"] else row["cell"]
+        name = f"{row['cell']}, conflicts" if row["kind"] == "conflicts" else row["cell"]
         shown.add_row(name, str(row["runs"]), f"{row['steps_per_run']:,}", f"{row['hours']:.3g}", done)
     console = Console(width=None if Console().is_terminal else 140)
     console.print(shown)
+    console.print(_sums(plan, table, unit))
     jobs = len(plan.jobs()) + len(plan.conflict_jobs()) + len(plan.search_sessions())
     startup = jobs * throughput["seconds_per_job"] / 3600
-    for benchmark in plan.benchmarks():
-        of = table.filter(pa.compute.equal(table["benchmark"], benchmark))
-        sums = {name: sum(of[name].to_pylist()) for name in ("runs", "steps", "images", "hours")}
-        console.print(
-            f"{benchmark}: {of.num_rows} cells and searches, {sums['runs']:,} runs, {sums['steps']:,} steps, "
-            f"{sums['images']:,} training images, about {sums['hours']:.3g} {unit}"
-        )
     total = sum(table["hours"].to_pylist())
-    console.print(f"in all {sum(table['runs'].to_pylist()):,} runs in {jobs} jobs, about {total + startup:.3g} {unit}")
+    console.print(
+        f"in all {sum(table['runs'].to_pylist()):,} runs in {jobs} jobs, about {_hours(total + startup)} {unit} with "
+        f"{_hours(startup)} for their start"
+    )
     console.print(
         f"estimated from {throughput['flops_per_second']:.3g} FLOP/s and {throughput['seconds_per_step']:g} s "
-        f"per step, {throughput['seconds_per_job']:g} s per job; evaluation not counted"
+        f"per step, {throughput['seconds_per_job']:g} s per job, but for {len(throughput['images_per_second'])} "
+        "architectures with measured images_per_second; evaluation and measurements of costs not counted"
     )
     file = plan.config.results / "plan.parquet"
     write_table(file, table)
     console.print(f"written to {file}")
     return file
+
+
+def _sums(plan: Plan, table: pa.Table, unit: str) -> Table:
+    """Runs, steps, images and hours per benchmark and kind of job, and the disk that data take."""
+    shown = Table(title="in all", title_justify="left")
+    shown.add_column("benchmark")
+    shown.add_column("what")
+    for column in ("cells", "runs", "steps", "images", unit, "originals", "store"):
+        shown.add_column(column, justify="right")
+    rows = table.to_pylist()
+    preset = plan.config.preset["benchmarks"]
+    disk = {
+        benchmark: (
+            originals(benchmark, preset[benchmark]["domains"]),
+            store(benchmark, plan.info(benchmark), preset[benchmark]["domains"], preset[benchmark]["tasks"]),
+        )
+        for benchmark in dict.fromkeys(row["benchmark"] for row in rows)
+    }
+    for benchmark, sizes in disk.items():
+        texts = [_bytes(size) for size in sizes]
+        for kind in dict.fromkeys(row["kind"] for row in rows if row["benchmark"] == benchmark):
+            of = [row for row in rows if (row["benchmark"], row["kind"]) == (benchmark, kind)]
+            shown.add_row(benchmark, kind, *_counts(of), *texts)
+            texts = ["", ""]
+    shown.add_section()
+    shown.add_row("all", "", *_counts(rows), *(_bytes(sum(sizes)) for sizes in zip(*disk.values(), strict=True)))
+    return shown
+
+
+def _counts(rows: list[dict]) -> list[str]:
+    sums = {name: sum(row[name] for row in rows) for name in ("runs", "steps", "images", "hours")}
+    hours = sums.pop("hours")
+    return [str(len(rows)), *(f"{count:,}" for count in sums.values()), _hours(hours)]
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
+
+
+def _bytes(size: float) -> str:
+    """Two digits or more, in GB or MB; nothing for nothing."""
+    number, unit = (size / 1e9, "GB") if size >= 1e9 else (size / 1e6, "MB")
+    return f"{number:,.0f} {unit}" if number >= 10 else f"{number:.2g} {unit}" if size else ""

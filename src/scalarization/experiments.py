@@ -16,7 +16,7 @@ from typing import Any
 
 from scalarization import architectures, benchmarks, methods
 from scalarization.architectures import Architecture
-from scalarization.config import Config, suggestion
+from scalarization.config import Config, overridden, suggestion
 from scalarization.digests import code_digest, counting_digest, training_digest
 from scalarization.errors import ConfigError
 from scalarization.methods import _searched
@@ -213,11 +213,13 @@ class Plan:
         return self.config.preset["artifacts"][artifact].get("kind", artifact)
 
     def artifacts(self) -> list[str]:
-        """Artifacts of which anything is selected."""
+        """Artifacts of which anything is selected; one of experiments is not made of their searches alone."""
         return [
             artifact
             for artifact, spec in self.config.preset["artifacts"].items()
-            if spec.get("costs") in self.costs() or self.artifact_cells(artifact) or self.artifact_searches(artifact)
+            if spec.get("costs") in self.costs()
+            or self.artifact_cells(artifact)
+            or (self.artifact_searches(artifact) and not self.artifact_experiments(artifact))
         ]
 
     def artifact_experiments(self, artifact: str) -> list[str]:
@@ -327,10 +329,9 @@ class Plan:
 
     def full_steps(self, search: Search) -> int:
         """Steps of one training on the whole training set: what the cost of a search is counted in."""
-        cell = search.cell
-        benchmark = self.config.preset["benchmarks"][cell.benchmark]
-        images = self._infos[cell.benchmark].domains[benchmark["reference"]]
-        return cell.specification["epochs"] * math.ceil(images / cell.specification["recipe"]["batch_size"])
+        changes = self.config.preset["searches"][search.key]["changes"]
+        settings = self._settings(search.cell.benchmark, changes, f"searches.{search.key}")
+        return settings["epochs"] * settings["steps_per_epoch"]
 
     def search_of(self, cell: Cell) -> Search | None:
         """The search that a cell takes its weights from; None for a cell whose weights are known beforehand."""
@@ -770,8 +771,8 @@ class Plan:
     ) -> dict[str, Any]:
         """Model, recipe and steps; with a ``fraction`` of the training set an epoch is a pass over that much of it."""
         spec = self.config.preset["benchmarks"][benchmark]
-        recipe = _override(spec["recipe"], changes.get("recipe", {}))
-        model = _override(spec["model"], changes.get("model", {}))
+        recipe = overridden(spec["recipe"], changes.get("recipe", {}))
+        model = overridden(spec["model"], changes.get("model", {}))
         if recipe["warmup_epochs"] >= recipe["epochs"]:
             value = recipe["warmup_epochs"]
             self._problem(key, f"warmup_epochs = {value} leaves none of the {recipe['epochs']} epochs after it")
@@ -785,6 +786,8 @@ class Plan:
                 f"are decoded while training, and {benchmark} is none of them; use crop_padding",
             )
         epoch_images = self._infos[benchmark].domains[spec["reference"]]
+        if (steps := recipe.pop("steps_per_epoch")) is not None:
+            epoch_images = steps * recipe["batch_size"]
         epochs = recipe.pop("epochs")
         return {
             "model": model,
@@ -876,14 +879,6 @@ def _splits_batches(cell: Cell) -> bool:
 
 def _digest(content: Any, code: str) -> str:
     return hashlib.sha256(f"{json.dumps(content, sort_keys=True)} {code}".encode()).hexdigest()[:16]
-
-
-def _override(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in changes.items():
-        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _override(merged[key], value) if nested else value
-    return merged
 
 
 def _merge(first: Cell, second: Cell) -> Cell:

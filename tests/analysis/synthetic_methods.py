@@ -79,8 +79,8 @@ COSTS = {
 }
 
 
-def write_costs(plan: Plan, tasks=(8, 2)) -> None:
-    """Write the measurement ``steps``."""
+def write_costs(plan: Plan, tasks=(8, 2), name: str = "steps") -> None:
+    """Write a measurement of costs."""
     rows = [
         {
             "benchmark": "emoji_people",
@@ -96,7 +96,7 @@ def write_costs(plan: Plan, tasks=(8, 2)) -> None:
         for count in tasks
         for method, (seconds, peak) in COSTS.items()
     ]
-    storage.write_table(plan.costs_file("steps"), pa.Table.from_pylist(rows), {"environment": {"device": "an abacus"}})
+    storage.write_table(plan.costs_file(name), pa.Table.from_pylist(rows), {"environment": {"device": "an abacus"}})
 
 
 def write_store(plan: Plan, benchmark: str, positives: bool = True) -> None:

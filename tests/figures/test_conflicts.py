@@ -4,6 +4,7 @@ import warnings
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 import synthetic
 import synthetic_conflicts
@@ -20,6 +21,13 @@ CASES = {
     "rates": ({}, {}),
     "one rate and seed": ({"rates": (5e-3,), "seeds": 1}, {}),
     "two sets": ({"task_sets": {"pair": ["mnist", "optdigits"], "three": ["mnist", "optdigits", "mfeat"]}}, {}),
+    "two sets, absent": (
+        {
+            **{"task_sets": {"pair": ["mnist", "optdigits"], "three": ["mnist", "optdigits", "mfeat"]}},
+            **{"rates": (5e-4, 5e-3, 5e-2), "depth": (3, 9), "width": (96, 192)},
+        },
+        {"capacities": ["vit_d3_w192", "vit_d9_w96"], "seeds": [1]},
+    ),
     "absent": ({}, {"capacities": ["vit_d1_w24"], "seeds": [1]}),
     "published": ({"depth": (3, 6, 9), "width": (48, 96, 144, 192), "rates": (1e-3,)}, {}),
 }
@@ -55,6 +63,21 @@ def test_no_text_overlaps_or_leaves_the_page(drawn, check_page, kind, case):
     figure, _ = drawn(kind, case)
     check_page(figure)
     assert figure.get_figwidth() == _style.WIDTH
+
+
+def test_figure_3_shows_a_task_set_that_was_left_out_whole(drawn, check_page):
+    """As of another benchmark, with `only`."""
+    _, summary = drawn("figure_3", "two sets")
+    left_out = summary["task_set"] == "three"
+    kept = ["benchmark", "task_set", "variant", "architecture", "depth", "width", "shared_layers", "lr", "tasks"]
+    absent = summary[left_out].drop_duplicates("architecture")[kept].assign(present=False, runs=0)
+    part = pd.concat([summary[~left_out], absent.reindex(columns=summary.columns)])
+    figure = figures.draw("figure_3", part, {})
+    check_page(figure)
+    first, second = figure.get_axes()
+    assert first.collections and not second.collections
+    assert [t.get_text() for t in second.texts] == ["not run"]
+    assert texts(figure).count("not run") == 1 and any(": not run" in text for text in texts(figure))
 
 
 def test_figure_3_has_one_point_per_run_and_epoch_and_its_line(drawn):

@@ -75,11 +75,11 @@ class Checkout:
             start_new_session=True,
         )
 
-    def snakemake(self, *arguments, status=0):
+    def snakemake(self, *arguments, status=0, cores=1, seconds=300):
         """What snakemake said, when it has ended with this exit status."""
-        process = self.start(*arguments)
+        process = self.start(*arguments, cores=cores)
         try:
-            said, _ = process.communicate(timeout=300)
+            said, _ = process.communicate(timeout=seconds)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)

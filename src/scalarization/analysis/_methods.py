@@ -146,7 +146,7 @@ def _beside(spread: dict[str, Any], theirs: _reported.Accuracy) -> dict[str, Any
         "reported_mean": theirs.mean,
         "reported_std": theirs.std,
         "difference": spread["mean"] - theirs.mean,
-        "inside": bool(spread["low"] <= theirs.mean <= spread["high"]) if spread["seeds"] > 1 else None,
+        "inside": _statistics.inside(spread, theirs.mean),
     }
 
 

@@ -40,6 +40,11 @@ def spread(values: np.ndarray) -> dict[str, Any]:
     }
 
 
+def inside(found: dict[str, Any], value: float) -> bool | None:
+    """Whether a value is within the t interval of what :func:`spread` found; None with fewer than two seeds."""
+    return bool(found["low"] <= value <= found["high"]) if found["seeds"] > 1 else None
+
+
 def named(name: str, values: np.ndarray) -> dict[str, float]:
     """Mean and standard deviation over seeds as ``<name>_mean`` and ``<name>_std``."""
     found = spread(values)

@@ -30,6 +30,7 @@ TYPES = {
     "gain_std": "float64",
     "reported": "float64",
     "difference": "float64",
+    "inside": "boolean",
 }
 
 
@@ -41,8 +42,8 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
         average over all E of this population, of each seed), ``quantile``; ``trainings``, what it costs, N r + 1; test
         average over tasks of the retrained models at the last epoch: ``metric``, ``mean``, ``std``, ``low``, ``high``,
         ``seeds``, ``by_seed``; ``gain`` over uniform and ``gain_std``, paired by seed; ``reported``, the paper's mean,
-        and ``difference`` (ours - theirs), where it has this benchmark, number of tasks and setting of the search. What
-        was left out has ``present`` false and nulls.
+        ``difference`` (ours - theirs) and ``inside`` (theirs is within our t interval), where it has this benchmark,
+        number of tasks and setting of the search. What was left out has ``present`` false and nulls.
 
     Raises:
         ConfigError: The experiments have no model retrained after a population-based search, or ``only:`` left nothing.
@@ -71,8 +72,9 @@ def _place_rows(plan: Plan, cells: list[Cell], group: list[Cell]) -> Iterator[di
             return {**known, **_statistics.spread([])}
         spread = _statistics.spread(values.mean(axis=1))
         gain = _statistics.spread(_searches.gain(values, base, metric))
-        difference = None if theirs is None else spread["mean"] - theirs
-        known |= {"metric": metric, "difference": difference, "gain": gain["mean"], "gain_std": gain["std"]}
+        known |= {"metric": metric, "gain": gain["mean"], "gain_std": gain["std"]}
+        if theirs is not None:
+            known |= {"difference": spread["mean"] - theirs, "inside": _statistics.inside(spread, theirs)}
         return {**known, **spread}
 
     references = {m: c for m in REFERENCES if (c := _searches.of_method(cells, m, group[0]))}

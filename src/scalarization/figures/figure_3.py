@@ -26,7 +26,7 @@ def draw(summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
     panels = [rows for _, rows in summary.groupby(["benchmark", "task_set"], sort=False)]
     columns = min(COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
-    legends = [_legend(part) for part in panels]
+    legends = [_legend(part, narrow=columns > 1) for part in panels]
     figure = _style.new_figure((PANEL_HEIGHT + max(_conflicts.height(*legend) for legend in legends)) * rows)
     parents = np.ravel(figure.subfigures(rows, columns, squeeze=False))
     for parent, part, legend in zip(parents, panels, legends, strict=False):
@@ -36,6 +36,10 @@ def draw(summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
 
 
 def _draw_panel(ax: Axes, rows: pd.DataFrame) -> None:
+    if not rows["present"].any():
+        ax.set_title(_conflicts.title(rows))
+        _style.not_run(ax)
+        return
     points = rows.dropna(subset=["percent", "validation"])
     by_rate = rows["lr"].nunique() > 1
     colours = _conflicts.colours(rows["lr"] if by_rate else rows["width"])
@@ -70,8 +74,13 @@ def _correlation(fit: pd.Series) -> str:
     return f"$r$ = {r} (95 %: {low} to {high}, {fit['runs']} runs)"
 
 
-def _legend(rows: pd.DataFrame) -> list[list[Line2D]]:
-    """Columns: what colours mean, sizes, shapes, the line."""
+def _legend(rows: pd.DataFrame, narrow: bool) -> list[list[Line2D]]:
+    """Columns: what colours mean, sizes, shapes, the line; of a panel that was left out what that is.
+
+    ``narrow``: two columns, for a panel that is not as wide as the page.
+    """
+    if not rows["present"].any():
+        return [_conflicts.not_run(rows)]
     look = {"linestyle": "none", "markersize": 4, "markeredgewidth": 0}
     by_rate = rows["lr"].nunique() > 1
     colours = _conflicts.colours(rows["lr"] if by_rate else rows["width"])
@@ -86,4 +95,5 @@ def _legend(rows: pd.DataFrame) -> list[list[Line2D]]:
         for depth, marker in zip(sorted(rows["depth"].unique()), itertools.cycle(_conflicts.MARKERS), strict=False)
     ]
     line = Line2D([], [], color="black", linewidth=1.0, label="linear fit")
-    return [coloured, sized, shaped, [line, *_conflicts.not_run(rows)]]
+    last = [line, *_conflicts.not_run(rows)]
+    return [coloured + sized, shaped + last] if narrow else [coloured, sized, shaped, last]

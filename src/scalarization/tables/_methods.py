@@ -21,9 +21,11 @@ NOTE_SPREAD = (
 )
 NOTE_ONE_SEED = "One seed: no deviations."
 NOTE_BOLD = "Bold: best of the column among jointly trained methods, with all that are equal as printed."
+#: Marks reported means that are outside of our interval.
+OUTSIDE = "†"
 NOTE_REPORTED = (
     "Small lines: reported in the paper, and in parentheses ours less theirs; "
-    "† theirs is outside the 95 % t interval of our mean."
+    f"{OUTSIDE} theirs is outside the 95 % t interval of our mean."
 )
 
 
@@ -61,10 +63,15 @@ def reported(row: pd.Series | None) -> Cell:
     if not pd.isna(row["reported_std"]):
         std = f"{row['reported_std']:.2f}"
         text += f" ± [{std}]" if row["task"] == AVERAGE else f" ± {std}"
+    return Cell(text, difference(row))
+
+
+def difference(row: pd.Series) -> str:
+    """Ours less theirs in parentheses, marked if theirs is outside our interval; empty without ours."""
     if pd.isna(row["difference"]):
-        return Cell(text)
+        return ""
     outside = not pd.isna(row["inside"]) and not row["inside"]
-    return Cell(text, f"({_style.number(row['difference'], 2, sign=True)}){'†' if outside else ''}")
+    return f"({_style.number(row['difference'], 2, sign=True)}){OUTSIDE if outside else ''}"
 
 
 def best(rows: pd.DataFrame) -> set[str]:

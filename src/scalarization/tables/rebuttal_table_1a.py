@@ -20,7 +20,10 @@ NOTE_COST = (
     "Cost in trainings: N members on the fraction r of the training set, and one on all of it. One search for each N "
     "and E: the deviation over seeds is that of retraining, not of searching again."
 )
-NOTE_REPORTED = "Reported: the paper's means over 2 seeds (uniform, RLW: 4), in parentheses ours less theirs."
+NOTE_REPORTED = (
+    "Reported: the paper's means over 2 seeds (uniform, RLW: 4), in parentheses ours less theirs; "
+    f"{_methods.OUTSIDE} theirs is outside the 95 % t interval of our mean."
+)
 
 
 def describe(summary: pd.DataFrame, facts: dict[str, Any]) -> Table:
@@ -103,8 +106,7 @@ def _gain(row: pd.Series | None) -> Cell:
 def _reported(row: pd.Series | None) -> Cell:
     if row is None or pd.isna(row["reported"]):
         return Cell("")
-    ours = "" if pd.isna(row["difference"]) else f"({_style.number(row['difference'], 2, sign=True)})"
-    return Cell(f"{row['reported']:.2f}", ours)
+    return Cell(f"{row['reported']:.2f}", _methods.difference(row))
 
 
 def _trainings(row: pd.Series | None) -> Cell:
