@@ -21,7 +21,7 @@ PRESET = {
             "domains": ["mnist", "optdigits"],
             "reference": "optdigits",
             "model": {"patch": 4, "heads": 2, "mlp_ratio": 2, "drop_path": 0.1},
-            "recipe": {"lr": 3e-3, "batch_size": 100, "epochs": 60, "warmup_epochs": 1, "eval_every": 30},
+            "recipe": {"lr": 3e-3, "batch_size": 100, "epochs": 100, "warmup_epochs": 1, "eval_every": 50},
         }
     },
     "experiments": {
@@ -195,7 +195,7 @@ def test_of_two_copies_one_trains(run):
     (second,) = [facts for facts in run.slurm.jobs().values() if facts.get("Comment") == "second"]
     assert second["JobState"] == "COMPLETED" and states(run, "twice") == ["COMPLETED"]
     both = log(run, "twice") + (run.checkout.directory / "twice.log").read_text()
-    assert both.count("| epoch 60/60 |") == 1
+    assert both.count("| epoch 100/100 |") == 1
 
 
 def test_nothing_is_left_behind(run):
