@@ -57,7 +57,8 @@ def test_plan_prints_every_cell_and_its_cost(folder, launch):
     job = launch("plan", "--config", folder.config, folder=folder.directory, whole=True)
     assert job.wait() == 0, job.output
     printed = "".join(job.output.split())
-    assert "4runs" in printed and "192steps" in printed  # 2 baselines and 2 weights, 48 steps each
+    # 2 baselines and 2 weights, 48 steps of 100 images each
+    assert "inall4runsin" in printed and "│4│192│19,200│" in printed
     table = pq.read_table(folder.results / "plan.parquet").to_pylist()
     assert [r["runs"] for r in table if r["cell"] == GRID] == [2]
     assert sum(r["steps"] for r in table) == 4 * 48 and sum(r["images"] for r in table) == 4 * 48 * 100
