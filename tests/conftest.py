@@ -159,6 +159,15 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+def recipe(**changes):
+    """A recipe as a cell's specification has it: the schema's defaults, computed the same way on every machine."""
+    from scalarization.config import schema, with_defaults
+
+    given = {"lr": 1e-2, "batch_size": 24, "epochs": 2, "precision": "float32", "compile": False, **changes}
+    filled = with_defaults(given, schema()["$defs"]["recipe"])
+    return {key: value for key, value in filled.items() if key not in ("epochs", "steps_per_epoch")}
+
+
 class Left(Exception):
     """Raised to leave training."""
 

@@ -52,6 +52,15 @@ def data(store):
     return EncodedData(store, list(SIZES), CPU, workers=2)
 
 
+def copied(official, tmp_path):
+    """Directory of the files of one domain, to be spoilt."""
+    directory = tmp_path / "domainnet"
+    directory.mkdir()
+    for file in (official[0] / "domainnet").glob("sketch*"):
+        (directory / file.name).write_bytes(file.read_bytes())
+    return directory
+
+
 # --- The official files ---
 
 
@@ -99,10 +108,7 @@ def test_every_missing_file_is_named(tmp_path):
     ],
 )
 def test_lists_that_cannot_be_right_are_named(official, tmp_path, line, words):
-    directory = tmp_path / "domainnet"
-    directory.mkdir()
-    for file in (official[0] / "domainnet").glob("sketch*"):
-        (directory / file.name).write_bytes(file.read_bytes())
+    directory = copied(official, tmp_path)
     with (directory / "sketch_test.txt").open("a") as file:
         file.write(f"{line}\n")
     with pytest.raises(DataError, match=words):
@@ -110,20 +116,14 @@ def test_lists_that_cannot_be_right_are_named(official, tmp_path, line, words):
 
 
 def test_archive_that_is_none_is_named(official, tmp_path):
-    directory = tmp_path / "domainnet"
-    directory.mkdir()
-    for file in (official[0] / "domainnet").glob("sketch*"):
-        (directory / file.name).write_bytes(file.read_bytes())
+    directory = copied(official, tmp_path)
     (directory / "sketch.zip").write_bytes(b"<html>not found</html>")
     with pytest.raises(DataError, match=r"sketch\.zip: damaged"):
         domainnet.read(["sketch"], tmp_path)
 
 
 def test_file_that_is_no_image_is_named(official, tmp_path):
-    directory = tmp_path / "domainnet"
-    directory.mkdir()
-    for file in (official[0] / "domainnet").glob("sketch*"):
-        (directory / file.name).write_bytes(file.read_bytes())
+    directory = copied(official, tmp_path)
     with (directory / "sketch_test.txt").open("a") as file:
         file.write(f"sketch/{domainnet.CLASSES[0]}/not_in_any_list.jpg 0\n")
     with pytest.raises(DataError, match=r"not_in_any_list\.jpg: not readable as an image"):

@@ -25,30 +25,14 @@ from scalarization.training.conflicts import ConflictCounts, CountingTrainer, gr
 from scalarization.training.job import count_conflicts
 from scalarization.training.loop import GradientStep, Trainer
 
-from ..conftest import train
+from ..conftest import recipe, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
 GROUPS = {"gender": ["male", "female"], "role": ["job", "fantasy"], "subject": ["portrait", "hand", "body_part"]}
 DIGITS = ("mnist", "optdigits", "mfeat")
-RECIPE = {
-    "optimizer": "adamw",
-    "lr": 1e-2,
-    "weight_decay": 0.05,
-    "decay_bias_and_norm": False,
-    "momentum": 0.9,
-    "batch_size": 24,
-    "warmup_epochs": 0,
-    "schedule": "cosine",
-    "eval_every": 1,
-    "augmentation": {"crop_padding": 1, "flip": False, "randaugment": None},
-    "precision": "float32",
-    "compile": False,
-    "accumulate": 1,
-    "resolve": "after",
-    "gradients_at_once": None,
-}
+RECIPE = {"augmentation": {"crop_padding": 1}}
 #: Cosines nearer to 0 than this are within rounding of it.
 ROUNDING = 1e-5
 
@@ -84,11 +68,11 @@ def batchnorm(monkeypatch):
     monkeypatch.setattr(models, "build", build)
 
 
-def cell_of(setting, *, every=None, **recipe):
+def cell_of(setting, *, every=None, **changes):
     """Two epochs of five steps; without counting if ``every`` is not given."""
     shared = {
         "model": {"patch": 16 if setting == "mtl" else 8, "heads": 2, "mlp_ratio": 2, "drop_path": 0.4},
-        "recipe": {**copy.deepcopy(RECIPE), **recipe},
+        "recipe": recipe(**RECIPE | changes),
         "epochs": 2,
         "steps_per_epoch": 5,
         "root_seed": 0,

@@ -1,6 +1,5 @@
 """Dense prediction in the training loop: masked losses, task gradients on what is shared, every method, resuming."""
 
-import copy
 import json
 import sys
 from pathlib import Path
@@ -24,7 +23,7 @@ from scalarization.training.dense_objective import DenseObjective
 from scalarization.training.gradients import Batch, TaskGradients
 from scalarization.training.loop import Trainer
 
-from ..conftest import train
+from ..conftest import recipe, train
 from .conftest import parameters
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -35,18 +34,9 @@ RECIPE = {
     "optimizer": "sgd",
     "lr": 0.05,
     "weight_decay": 1e-4,
-    "decay_bias_and_norm": False,
-    "momentum": 0.9,
     "batch_size": 4,
-    "warmup_epochs": 0,
-    "schedule": "cosine",
     "eval_every": 2,
-    "augmentation": {"crop_padding": 3, "flip": True, "randaugment": None},
-    "precision": "float32",
-    "compile": False,
-    "accumulate": 1,
-    "resolve": "after",
-    "gradients_at_once": None,
+    "augmentation": {"crop_padding": 3, "flip": True},
 }
 TRAINED = sorted(n for n in methods.names() if hasattr(methods.load(n), "build"))
 
@@ -61,10 +51,10 @@ def data(store):
     return DenseDeviceData(store, ["signed", "plain", "deep", "copy"], CPU)
 
 
-def cell_of(method="uniform", tasks=TASKS, shared=2, skips=False, steps=2, **recipe):
+def cell_of(method="uniform", tasks=TASKS, shared=2, skips=False, steps=2, **changes):
     specification = {
         "model": {"channels": 16, "upsampling": "nearest", "skips": skips},
-        "recipe": {**copy.deepcopy(RECIPE), **recipe},
+        "recipe": recipe(**RECIPE | changes),
         "epochs": 2,
         "steps_per_epoch": steps,
         "root_seed": 0,

@@ -33,8 +33,16 @@ OTHERS = "Other methods"
 #: The column of tables that is no task.
 AVERAGE = "average"
 LABELS = {method: label for group in GROUPS.values() for method, label in group.items()}
-#: Columns of all summaries that tell a capacity.
-CAPACITY_TYPES = {"architecture": "string", "depth": "Int64", "width": "Int64", "shared_layers": "Int64"}
+#: Columns of all summaries: one capacity of one task set. ``present``: whether it was selected.
+PLACE_TYPES = {
+    "benchmark": "string",
+    "task_set": "string",
+    "architecture": "string",
+    "depth": "Int64",
+    "width": "Int64",
+    "shared_layers": "Int64",
+    "present": "boolean",
+}
 #: Columns of all summaries that list methods.
 METHOD_TYPES = {"group": "string", "method": "string", "label": "string"}
 

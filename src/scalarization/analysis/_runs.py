@@ -22,14 +22,8 @@ QUALITY_METRICS = tuple(storage.QUALITY)
 SIGN = storage.QUALITY
 SPLITS = ("train", "validation", "test")
 
-#: Columns of all summaries: one capacity of one task set and variant. ``present``: whether it was selected.
-PLACE_TYPES = {
-    "benchmark": "string",
-    "task_set": "string",
-    "variant": "string",
-    **_names.CAPACITY_TYPES,
-    "present": "boolean",
-}
+#: Columns of summaries of runs: one capacity of one task set and variant.
+PLACE_TYPES = {**_names.PLACE_TYPES, "variant": "string"}
 #: Columns of one weight setting and one of its tasks. ``member``: its number in the run file of its cell;
 #: ``weight``: p of the task; ``heuristic``: ``uniform``, ``proportional`` or null; ``optimum``: whether it is p*.
 CANDIDATE_TYPES = {

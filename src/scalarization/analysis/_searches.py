@@ -17,10 +17,7 @@ from scalarization.searches import Search
 TYPES = {
     "search": "string",
     **_names.METHOD_TYPES,
-    "benchmark": "string",
-    "task_set": "string",
-    **_names.CAPACITY_TYPES,
-    "present": "boolean",
+    **_names.PLACE_TYPES,
     "population": "Int64",
     "epochs_ready": "Int64",
     "quantile": "float64",

@@ -15,10 +15,7 @@ from scalarization.experiments import Cell, Plan
 #: Methods without a search that stand beside.
 REFERENCES = ("uniform", "rlw")
 TYPES = {
-    "benchmark": "string",
-    "task_set": "string",
-    **_names.CAPACITY_TYPES,
-    "present": "boolean",
+    **_names.PLACE_TYPES,
     **_names.METHOD_TYPES,
     "population": "Int64",
     "epochs_ready": "Int64",
