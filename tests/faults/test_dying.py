@@ -8,6 +8,7 @@ import signal
 import time
 
 import pytest
+import yaml
 
 from scalarization.storage import read_metadata, read_run_file
 from scalarization.training.records import KEEP
@@ -89,6 +90,19 @@ def test_asked_to_stop(name, folder, train, undisturbed):
     assert re.search(rf"run {stopped[1]}/3 .*goes on from step {step}\b", folder.messages)
     assert folder.values() == undisturbed["values"]
     assert not leftovers(folder)
+
+
+def test_measurement_asked_to_stop(write_config, root, tmp_path, launch):
+    preset = yaml.safe_load((root / "workflow/presets/smoke.yaml").read_text())
+    preset["costs"]["people_costs"]["rounds"] = 10**6
+    config = write_config(tmp_path, preset)
+    assert launch("prepare", "--benchmark", "emoji_people", "--config", config, folder=tmp_path).wait() == 0
+    log = tmp_path / "job.log"
+    job = launch("bench", "--costs", "people_costs", "--config", config, "--log", log, folder=tmp_path)
+    job.wait_for(lambda: "measures steps with 2, 4 tasks" in log.read_text() if log.exists() else False)
+    job.send(signal.SIGTERM)
+    assert job.wait() == 75 and "people_costs: received SIGTERM" in job.output
+    assert not list(tmp_path.glob("results/*/costs/*"))
 
 
 def test_time_limit(folder, train, undisturbed):

@@ -49,12 +49,16 @@ ReturnToService=2
 PreemptType=preempt/partition_prio
 PreemptMode=CANCEL
 SlurmdParameters=config_overrides
-NodeName=n[1-{nodes}] NodeHostname={host} NodeAddr=127.0.0.1 Port=[17001-{last_port}] CPUs=8 RealMemory=32000 Gres=gpu:2
-PartitionName=main Nodes=n[1-2] Default=YES PriorityTier=10 PreemptMode=OFF
-PartitionName=cancelled Nodes=n3 PriorityTier=1 PreemptMode=CANCEL GraceTime=30
-PartitionName=requeued Nodes=n4 PriorityTier=1 PreemptMode=REQUEUE GraceTime=30
-PartitionName=urgent Nodes=n[3-4] PriorityTier=100 PreemptMode=OFF
-PartitionName=fragile Nodes=n[5-6] PreemptMode=OFF
+NodeName=n[1-{nodes}] NodeHostname={host} NodeAddr=127.0.0.1 Port=[17001-{last_port}] CPUs=8 RealMemory=32000 Gres=gpu:1
+# As many GPUs as a small machine has cores: what waits takes no time from what runs.
+PartitionName=main Nodes=n[1-2] Default=YES PreemptMode=OFF
+# Where something happens to jobs, all at the same time.
+PartitionName=calm Nodes=n[3-6] PreemptMode=OFF
+PartitionName=fragile Nodes=n[7-8] PreemptMode=OFF
+PartitionName=cancelled Nodes=n9 PriorityTier=1 PreemptMode=CANCEL GraceTime=30
+PartitionName=cut Nodes=n10 PriorityTier=1 PreemptMode=CANCEL GraceTime=0
+PartitionName=requeued Nodes=n11 PriorityTier=1 PreemptMode=REQUEUE GraceTime=30
+PartitionName=urgent Nodes=n[9-11] PriorityTier=100 PreemptMode=OFF
 """
 
 
@@ -73,19 +77,18 @@ def missing():
 class Cluster:
     """A running cluster; its files are in `directory`."""
 
-    def __init__(self, directory, nodes=6):
+    def __init__(self, directory, nodes=11):
         self.directory = directory
         for name in ("etc", "munge", "socket", "log", "state", "dev"):
             (directory / name).mkdir(parents=True)
         (directory / "munge").chmod(0o700)
         (directory / "munge" / "key").write_bytes(os.urandom(128))
         (directory / "munge" / "key").chmod(0o600)
-        for number in range(2):
-            os.mknod(directory / "dev" / f"gpu{number}", 0o600 | 0o020000, os.makedev(1, 3))
+        os.mknod(directory / "dev" / "gpu", 0o600 | 0o020000, os.makedev(1, 3))
         host = socket.gethostname().split(".")[0]
         filled = CONFIG.format(host=host, directory=directory, nodes=nodes, last_port=17000 + nodes)
         (directory / "etc" / "slurm.conf").write_text(filled)
-        devices = f"NodeName=n[1-{nodes}] Name=gpu File={directory}/dev/gpu[0-1] Flags=nvidia_gpu_env\n"
+        devices = f"NodeName=n[1-{nodes}] Name=gpu File={directory}/dev/gpu Flags=nvidia_gpu_env\n"
         (directory / "etc" / "gres.conf").write_text(devices)
         (directory / "etc" / "cgroup.conf").write_text("CgroupAutomount=no\n")
         (directory / "etc" / "hosts").write_text(f"127.0.0.1 localhost {host}\n")
@@ -140,9 +143,8 @@ class Cluster:
         """A node fails: its daemon and all processes of its jobs die at once."""
         jobs = [n for n, facts in self.jobs().items() if facts.get("NodeList") == node]
         steps = tuple(f"slurmstepd: [{job}." for job in jobs)
-        for pid in self._processes():
+        for pid, command in self._processes():
             try:
-                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
                 environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
             except OSError:  # it has ended, or is nobody that could be looked at
                 continue
@@ -158,13 +160,17 @@ class Cluster:
         self.ask("slurmctld")
         self.wait_for(lambda: "UP" in self.ask("scontrol", "ping", check=False), "controller")
 
+    def processes_of(self, *words):
+        """Numbers of the Python processes that have these words among their arguments."""
+        return [n for n, command in self._processes() if {"python", *words} <= set(command.split())]
+
     def _processes(self):
-        """Processes of this cluster's, daemons first, and of nobody else's."""
+        """Number and command line of this cluster's processes, daemons first, and of nobody else's."""
         own = os.readlink(f"/proc/{self._first}/ns/pid")
         for pid in sorted(int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit()):
             try:
                 if os.readlink(f"/proc/{pid}/ns/pid") == own:
-                    yield pid
+                    yield pid, Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
             except OSError:  # it has ended, or is nobody that could be looked at
                 continue
 

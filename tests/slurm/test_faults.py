@@ -1,8 +1,12 @@
 """What happens to jobs on a cluster, one fault for each of several jobs of one run; the results are a local run's."""
 
+import contextlib
 import math
+import os
 import re
+import signal
 import time
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -12,7 +16,7 @@ from scalarization.data.store import Store
 from scalarization.experiments import Plan
 from scalarization.training.records import RunRecord
 
-#: Long enough to be hit after its first checkpoint, and a cell, and so a job, for each fault.
+#: A cell, and so a job, for each fault. Each run is paused at its first checkpoint, until its fault has come.
 PRESET = {
     "description": "One long run per job.",
     "jobs": {"minutes": 0, "memory_mb": 1000},
@@ -21,7 +25,7 @@ PRESET = {
             "domains": ["mnist", "optdigits"],
             "reference": "optdigits",
             "model": {"patch": 4, "heads": 2, "mlp_ratio": 2, "drop_path": 0.1},
-            "recipe": {"lr": 3e-3, "batch_size": 100, "epochs": 100, "warmup_epochs": 1, "eval_every": 50},
+            "recipe": {"lr": 3e-3, "batch_size": 100, "epochs": 40, "warmup_epochs": 1, "eval_every": 20},
         }
     },
     "experiments": {
@@ -36,22 +40,24 @@ PRESET = {
     },
     "artifacts": {"figure_b": {"experiment": "pair"}},
 }
-FAULTS = ("time_limit", "cancel", "requeue", "node_down", "preempt_cancel", "preempt_requeue", "twice")
-#: Nodes that only one of them hits.
-PARTITIONS = {"node_down": "fragile", "preempt_cancel": "cancelled", "preempt_requeue": "requeued"}
+FAULTS = (
+    *("time_limit", "cancel", "requeue", "node_down"),
+    *("preempt_cancel", "preempt_cut", "preempt_requeue", "twice"),
+)
+#: Nodes that only some of them hit.
+PARTITIONS = {
+    **{"node_down": "fragile", "preempt_cancel": "cancelled", "preempt_cut": "cut", "preempt_requeue": "requeued"},
+    **dict.fromkeys(("time_limit", "cancel", "requeue", "twice"), "calm"),
+}
 
 
 class Run:
     """One run of a workflow in which every job meets with its fault."""
 
-    def __init__(self, checkout, faults=FAULTS):
+    def __init__(self, checkout, faults):
         self.checkout, self.slurm = checkout, checkout.slurm
         self.others = set(self.slurm.jobs())
-        variants = {fault: {} for fault in faults}
-        # Slurm looks at time limits every half a minute, and programs that restart take their time.
-        for fault in {"time_limit", "restarts"} & variants.keys():
-            variants[fault] = {"recipe": {"epochs": 900, "eval_every": 300}}
-        PRESET["experiments"]["pair"]["variants"] = variants
+        PRESET["experiments"]["pair"]["variants"] = {fault: {} for fault in faults}
         checkout.write(PRESET)
         overrides = {"preset": str(checkout.directory / "mine.yaml"), "checkpoint_seconds": 0.5}
         overrides["results"] = str(checkout.directory / "results")
@@ -70,9 +76,8 @@ class Run:
 
     def start(self):
         targets = [str(self.plan.run_file(cell).relative_to(self.checkout.directory)) for cell in self.cells.values()]
-        special = {self.rules[f]: partition for f, partition in PARTITIONS.items() if f in self.rules}
-        where = [f"{rule}:slurm_partition={partition}" for rule, partition in special.items()]
-        where = ["--set-resources", *where] if where else []
+        special = [f"{rule}:slurm_partition={PARTITIONS[f]}" for f, rule in self.rules.items() if f in PARTITIONS]
+        where = ["--set-resources", *special] if special else []
         knobs = ["preset=mine.yaml", "checkpoint_seconds=0.5"]
         return self.checkout.snakemake("--seconds-between-status-checks=2", *where, "--config", *knobs, "--", *targets)
 
@@ -92,22 +97,24 @@ class Run:
             if number not in self.others and facts.get("Comment") == f"rule_{self.rules[fault]}"
         }
 
-    def is_training(self, fault):
-        """Number and facts of an attempt once it has saved a state; None before."""
-        running = {n: facts for n, facts in self.attempts(fault).items() if facts["JobState"] == "RUNNING"}
-        if not running:
+    def paused(self, fault):
+        """The process that trains a fault's cell, once it has saved a state, and is stopped; None before."""
+        cell, store = self.cells[fault], self.plan.store_file("digits")
+        if not store.exists():
             return None
-        if fault == "twice":
-            return next(iter(running.items()))  # both are to meet at the beginning
-        cell = self.cells[fault]
-        digest = Store(self.plan.store_file("digits")).digest
-        record = RunRecord(self.plan.config.results / "checkpoints", cell, cell.members[0], digest, cell.code)
+        checkpoints = self.plan.config.results / "checkpoints"
+        record = RunRecord(checkpoints, cell, cell.members[0], Store(store).digest, cell.code)
+        if not list(record.directory.glob("step_*.ckpt")):
+            return None
+        (process,) = self.slurm.processes_of("train", cell.name)
+        os.kill(process, signal.SIGSTOP)
         assert not record.finished_file.exists(), f"{fault} came too late"
-        return next(iter(running.items())) if list(record.directory.glob("step_*.ckpt")) else None
+        return process
 
-    def strike(self, fault, number, facts):
+    def strike(self, fault):
         """Let a fault happen to a running job."""
         ask = self.slurm.ask
+        ((number, facts),) = self.attempts(fault).items()
         if fault == "time_limit":
             # Between 30 and 90 seconds are left: less than what Slurm gives notice of, enough to save a state.
             hours, minutes, seconds = map(int, facts["RunTime"].split(":"))
@@ -120,34 +127,49 @@ class Run:
         elif fault == "node_down":
             self.slurm.crash(facts["NodeList"])
         elif fault == "twice":
-            cell, log = self.cells[fault].name, self.checkout.directory / "twice.log"
-            command = f"python -m scalarization train --preset mine.yaml --cell {cell}"
-            ask(
-                "sbatch",
-                f"--chdir={self.checkout.directory}",
-                f"--output={log}",
-                "--comment=second",
-                f"--wrap={command}",
-            )
+            command = f"python -m scalarization train --preset mine.yaml --cell {self.cells[fault].name}"
+            where = (f"--chdir={self.checkout.directory}", "--output=second.log", "--comment=second")
+            ask("sbatch", *where, f"--wrap={command}")
         else:
             ask("sbatch", "--partition=urgent", f"--nodelist={facts['NodeList']}", "--exclusive", "--wrap=sleep 1")
 
 
+def has_come(run, fault, process):
+    """Whether a paused process has got what it waits for: the signal to leave, or a second copy of it."""
+    try:
+        status = dict(line.split(":\t") for line in Path(f"/proc/{process}/status").read_text().splitlines())
+    except FileNotFoundError:
+        return True
+    if fault in ("twice", "restarts"):
+        return "waiting for it" in log(run, fault)
+    return int(status["ShdPnd"], 16) & 1 << signal.SIGTERM - 1 or not status["State"].startswith("T")
+
+
+def go_on(process):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGCONT)
+
+
 @pytest.fixture(scope="module")
 def run(make_checkout):
-    run = Run(make_checkout())
-    process = run.start()
-    pending = set(FAULTS)
+    run = Run(make_checkout(), FAULTS)
+    snakemake = run.start()
+    pending, hit = set(FAULTS), {}
 
-    def all_struck():
+    def all_over():
         for fault in sorted(pending):
-            if found := run.is_training(fault):
-                run.strike(fault, *found)
-                pending.discard(fault)
-        return not pending
+            if process := run.paused(fault):
+                run.strike(fault)
+                pending.remove(fault)
+                hit[fault] = process
+        for fault, process in list(hit.items()):
+            if has_come(run, fault, process):
+                go_on(process)
+                del hit[fault]
+        return not pending and not hit
 
-    run.wait_until(all_struck, process)
-    run.checkout.finish(process)
+    run.wait_until(all_over, snakemake)
+    run.checkout.finish(snakemake)
     run.locally = run.local()
     return run
 
@@ -167,7 +189,8 @@ def log(run, fault):
     """What all attempts wrote: Snakemake removes the log of a failed one, but not what Slurm caught."""
     caught = sorted(run.checkout.directory.glob(f".snakemake/slurm_logs/rule_{run.rules[fault]}/*.log"))
     last = run.plan.config.results / f"logs/{run.rules[fault]}.log"
-    return "".join(file.read_text() for file in (*caught, last))
+    second = run.checkout.directory / "second.log"
+    return "".join(file.read_text() for file in (*caught, last, second) if file.exists())
 
 
 def test_job_saves_its_state_before_the_time_limit(run):
@@ -184,7 +207,7 @@ def test_job_that_was_sent_away_goes_on_in_another(run, fault):
     assert "goes on from step" in log(run, fault)
 
 
-@pytest.mark.parametrize("fault", ["requeue", "node_down"])
+@pytest.mark.parametrize("fault", ["requeue", "node_down", "preempt_cut"])
 def test_requeued_job_goes_on_itself(run, fault):
     (facts,) = run.attempts(fault).values()
     assert facts["JobState"] == "COMPLETED" and int(facts["Restarts"]) >= 1
@@ -194,8 +217,7 @@ def test_requeued_job_goes_on_itself(run, fault):
 def test_of_two_copies_one_trains(run):
     (second,) = [facts for facts in run.slurm.jobs().values() if facts.get("Comment") == "second"]
     assert second["JobState"] == "COMPLETED" and states(run, "twice") == ["COMPLETED"]
-    both = log(run, "twice") + (run.checkout.directory / "twice.log").read_text()
-    assert both.count("| epoch 100/100 |") == 1
+    assert log(run, "twice").count("| epoch 40/40 |") == 1
 
 
 def test_nothing_is_left_behind(run):
@@ -205,14 +227,17 @@ def test_nothing_is_left_behind(run):
 def test_controller_and_submitting_process_die_and_begin_again(make_checkout):
     """A job goes on meanwhile; the new Snakemake submits a copy of it, which waits and takes over its results."""
     run = Run(make_checkout(), ("restarts",))
-    process = run.start()
-    run.wait_until(lambda: run.is_training("restarts"), process)
+    snakemake = run.start()
+    process = run.wait_until(lambda: run.paused("restarts"), snakemake)
     run.slurm.restart_controller()
     run.slurm.ask("pkill", "-KILL", "-f", "--", "--profile slurm")
-    assert process.wait(30) != 0
+    assert snakemake.wait(30) != 0
     assert states(run, "restarts") == ["RUNNING"]
     run.checkout.finish(run.checkout.snakemake("--unlock", "--config", "preset=mine.yaml"))
-    run.checkout.finish(run.start())
-    assert states(run, "restarts") == ["COMPLETED", "COMPLETED"] and "waiting for it" in log(run, "restarts")
+    snakemake = run.start()
+    run.wait_until(lambda: has_come(run, "restarts", process), snakemake)
+    go_on(process)
+    run.checkout.finish(snakemake)
+    assert states(run, "restarts") == ["COMPLETED", "COMPLETED"]
     file = run.plan.run_file(run.cells["restarts"])
     assert pq.read_table(file).equals(pq.read_table(run.local() / file.relative_to(run.plan.config.results)))

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import yaml
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
-from scalarization import resources as needs
+from scalarization import preemption, resources as needs
 from scalarization.config import load_config, parse_value
 from scalarization.digests import code_digest, drawing_digest
 from scalarization.errors import UserError
@@ -55,3 +56,8 @@ def memory(request):
 
 def runtime(request):
     return lambda wildcards, attempt: request.runtime(attempt)
+
+
+onstart:
+    if workflow.executor_plugin.name == "slurm":
+        preemption.bring_back(Path.cwd(), logger.warning)

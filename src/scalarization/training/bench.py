@@ -24,7 +24,14 @@ from scalarization.training.loop import Trainer
 STEPS = 3
 
 
-def measure(cell: Cell, data: DeviceData, device: torch.device, tasks: list[int], rounds: int) -> list[dict[str, Any]]:
+def measure(
+    cell: Cell,
+    data: DeviceData,
+    device: torch.device,
+    tasks: list[int],
+    rounds: int,
+    after_step: Callable[[], None] = lambda: None,
+) -> list[dict[str, Any]]:
     """Measure every method of a cost experiment.
 
     Args:
@@ -33,6 +40,7 @@ def measure(cell: Cell, data: DeviceData, device: torch.device, tasks: list[int]
         device: Where to measure.
         tasks: Numbers of tasks.
         rounds: Repetitions; in each, every method takes some steps in turn, so that a busy machine slows all alike.
+        after_step: Called after every step; may raise to end the measurement.
 
     Returns:
         One row per number of tasks and method: ``seconds_per_step`` (median over rounds), ``time_ratio`` (median over
@@ -42,7 +50,7 @@ def measure(cell: Cell, data: DeviceData, device: torch.device, tasks: list[int]
     rows = []
     for count in tasks:
         trainers = {m: _trainer(cell, m, o, count, data, device) for m, o in cell.specification["compared"].items()}
-        steps = {m: _stepper(t) for m, t in trainers.items()}
+        steps = {m: _stepper(t, after_step) for m, t in trainers.items()}
         seconds: dict[str, list[float]] = {m: [] for m in steps}
         for step in steps.values():
             step()
@@ -54,7 +62,9 @@ def measure(cell: Cell, data: DeviceData, device: torch.device, tasks: list[int]
                 _synchronize(device)
                 seconds[method].append(time.perf_counter() - began)
         peaks = {
-            m: peak_bytes(lambda m=m, o=o, n=count: _stepper(_trainer(cell, m, o, n, data, device))(), device)
+            m: peak_bytes(
+                lambda m=m, o=o, n=count: _stepper(_trainer(cell, m, o, n, data, device), after_step)(), device
+            )
             for m, o in cell.specification["compared"].items()
         }
         for method, taken in seconds.items():
@@ -113,10 +123,10 @@ def _trainer(
     return Trainer(changed, Member(0, 0, tuple(weights)), data, device)
 
 
-def _stepper(trainer: Trainer) -> Callable[[], None]:
+def _stepper(trainer: Trainer, after_step: Callable[[], None]) -> Callable[[], None]:
     def steps() -> None:
         trainer.step = 0
-        trainer.train_epoch(lambda: None)
+        trainer.train_epoch(after_step)
 
     return steps
 

@@ -105,6 +105,7 @@ def measure_costs(plan: Plan, name: str) -> None:
     Raises:
         UserError: There is no such measurement, or CUDA was asked for and is not there.
         DataError: The prepared store is missing or damaged, or the output cannot be written.
+        StoppedError: The job was asked to stop; the same call begins again.
     """
     if name not in plan.costs():
         raise UserError(f"{plan.config.preset_file}: no costs '{name}'; {suggestion(name, plan.costs())}")
@@ -114,7 +115,13 @@ def measure_costs(plan: Plan, name: str) -> None:
 
     from scalarization.training.bench import measure
 
-    rows = measure(cell, data, device, cell.specification["tasks"], cell.specification["rounds"])
+    def after_step() -> None:
+        if job.stop.reason:
+            raise StoppedError(f"{name}: {job.stop.reason}; the same command measures again from the beginning")
+
+    tasks, rounds = cell.specification["tasks"], cell.specification["rounds"]
+    logger.info("%s: measures steps with %s tasks, %d rounds", name, ", ".join(map(str, tasks)), rounds)
+    rows = measure(cell, data, device, tasks, rounds, after_step)
     metadata = {"specification": cell.describe(), "environment": environment(device)}
     write_table(plan.costs_file(name), pa.Table.from_pylist(rows), metadata)
 
