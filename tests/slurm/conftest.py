@@ -8,6 +8,9 @@ import sys
 import pytest
 import yaml
 
+from scalarization.cli import main
+from scalarization.training.stop import Stop
+
 from . import cluster
 
 #: What a run needs of the checkout.
@@ -68,6 +71,21 @@ class Checkout:
     def snakemake(self, *arguments):
         """A running `snakemake --cores all --profile slurm`."""
         return self.start("snakemake", "--cores", "all", "--profile", "slurm", *QUICK, *arguments)
+
+    def locally(self, preset, *commands, searches=()):
+        """Folder of results that commands have made in this process, from data prepared on the cluster."""
+        local = self.directory / "local" / preset
+        local.mkdir(parents=True)
+        (local / "data").symlink_to(self.directory / "results" / preset / "data")
+        where = ["--config", self.directory / "config.yaml", "--set", f"results={local.parent}"]
+        where += ["--preset", preset if preset == "smoke" else self.directory / f"{preset}.yaml"]
+        for search in searches:  # Ray listens on all interfaces, so not out here
+            self.finish(self.start("python", "-m", "scalarization", "search", *search, *where))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Stop, "listen", lambda stop: None)  # signals are pytest's
+            for command in commands:
+                assert main(list(map(str, (*command, *where)))) == 0
+        return local
 
     def finish(self, process, seconds=1200, status=0):
         """What a command said when it has ended with this exit status."""

@@ -66,13 +66,9 @@ class Run:
         self.cells = {cell.variant: cell for cell in self.plan.cells.values()}
 
     def local(self):
-        """The same runs in one process, without a cluster."""
-        local = ["--preset", "mine.yaml", "--set", "results=local"]
-        of = ("python", "-m", "scalarization")
-        self.checkout.finish(self.checkout.start(*of, "prepare", "--benchmark", "digits", *local))
+        """Results of the same runs without a cluster."""
         cells = [part for cell in self.cells.values() for part in ("--cell", cell.name)]
-        self.checkout.finish(self.checkout.start(*of, "train", *cells, *local))
-        return self.checkout.directory / "local" / "mine"
+        return self.checkout.locally("mine", ("train", *cells))
 
     def start(self):
         targets = [str(self.plan.run_file(cell).relative_to(self.checkout.directory)) for cell in self.cells.values()]

@@ -53,7 +53,7 @@ def search(make_checkout):
     (target,) = map(plan.search_file, plan.searches.values())
     before = set(checkout.slurm.jobs())
     process = checkout.snakemake(
-        "--seconds-between-status-checks=2",
+        *("--slurm-init-seconds-before-status-checks=40", "--seconds-between-status-checks=2"),
         *("--config", "preset=mine.yaml"),
         *("--", str(target.relative_to(checkout.directory))),
     )
@@ -76,11 +76,7 @@ def test_goes_on_in_another_job_on_two_nodes(search):
 def test_ends_with_the_history_of_a_local_search(search):
     checkout, plan, _ = search
     (found,) = plan.searches.values()
-    local = checkout.directory / "local" / "mine"
-    local.mkdir(parents=True)
-    (local / "data").symlink_to(plan.config.results / "data")
-    where = ("--preset", "mine.yaml", "--set", "results=local", "--workers", "2")
-    checkout.finish(checkout.start("python", "-m", "scalarization", "search", "--search", found.name, *where))
+    local = checkout.locally("mine", searches=[("--search", found.name, "--workers", "2")])
     file = plan.search_file(found)
     expected, made = (pq.read_table(f) for f in (local / file.relative_to(plan.config.results), file))
     assert expected.num_rows == 24 and made.drop_columns("seconds").equals(expected.drop_columns("seconds"))

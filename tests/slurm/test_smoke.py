@@ -56,24 +56,19 @@ def test_slurm_was_asked_for_what_the_plan_says(smoke):
 
 def test_values_are_those_of_a_local_run(smoke):
     checkout, plan, _ = smoke
-    local = checkout.directory / "local" / "smoke"
-    local.mkdir(parents=True)
-    (local / "data").symlink_to(plan.config.results / "data")
-    of = ("python", "-m", "scalarization")
-    where = ("--preset", "smoke", "--set", "results=local")
-    for searches in plan.search_sessions().values():
-        given = [part for search in searches for part in ("--search", search.name)]
-        checkout.finish(checkout.start(*of, "search", *given, "--workers", 1, *where))
+    searches = [
+        (*(part for search in session for part in ("--search", search.name)), "--workers", 1)
+        for session in plan.search_sessions().values()
+    ]
+    commands = []
     for benchmark in plan.benchmarks():
         for verb, jobs in (("train", plan.jobs()), ("conflicts", plan.conflict_jobs())):
-            cells = {s.cell.name for job in jobs if job.benchmark == benchmark for s in job.shares}
-            shares = [s.name for job in jobs if job.benchmark == benchmark for s in job.shares]
+            shares = [s for job in jobs if job.benchmark == benchmark for s in job.shares]
             if shares:
-                given = [part for name in shares for part in ("--cell", name)]
-                checkout.finish(checkout.start(*of, verb, *given, *where))
-            for name in cells if verb == "train" else ():
-                if len(plan.shares(plan.cell(name))) > 1:
-                    checkout.finish(checkout.start(*of, "merge", "--cell", name, *where))
+                commands.append((verb, *(part for share in shares for part in ("--cell", share.name))))
+            parted = {s.cell.name for s in shares if s.parts > 1}
+            commands += [("merge", "--cell", name) for name in sorted(parted)]
+    local = checkout.locally("smoke", *commands, searches=searches)
     files = [plan.run_file(cell) for cell in (*plan.cells.values(), *plan.counted.values())]
     for file in files:
         expected = pq.read_table(local / file.relative_to(plan.config.results))
