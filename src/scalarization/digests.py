@@ -67,7 +67,7 @@ def closure(roots: tuple[str, ...]) -> set[str]:
 def imports(module: str) -> frozenset[str]:
     """Modules of this package that one module imports anywhere in its code, functions included."""
     found = set()
-    for node in ast.walk(ast.parse(module_file(module).read_bytes())):
+    for node in ast.walk(_tree(module_file(module))):
         if isinstance(node, ast.Import):
             names = [a.name for a in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -92,11 +92,17 @@ def _exists(module: str) -> bool:
 
 
 @functools.cache
-def _essence(file: Path) -> str:
+def _tree(file: Path) -> ast.Module:
+    """Syntax of a file without docstrings."""
     tree = ast.parse(file.read_bytes())
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
             node
         ):
             node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+    return tree
+
+
+@functools.cache
+def _essence(file: Path) -> str:
+    return ast.unparse(_tree(file))

@@ -53,12 +53,12 @@ NodeName=n[1-{nodes}] NodeHostname={host} NodeAddr=127.0.0.1 Port=[17001-{last_p
 # As many GPUs as a small machine has cores: what waits takes no time from what runs.
 PartitionName=main Nodes=n[1-2] Default=YES PreemptMode=OFF
 # Where something happens to jobs, all at the same time.
-PartitionName=calm Nodes=n[3-6] PreemptMode=OFF
-PartitionName=fragile Nodes=n[7-8] PreemptMode=OFF
-PartitionName=cancelled Nodes=n9 PriorityTier=1 PreemptMode=CANCEL GraceTime=30
-PartitionName=cut Nodes=n10 PriorityTier=1 PreemptMode=CANCEL GraceTime=0
-PartitionName=requeued Nodes=n11 PriorityTier=1 PreemptMode=REQUEUE GraceTime=30
-PartitionName=urgent Nodes=n[9-11] PriorityTier=100 PreemptMode=OFF
+PartitionName=calm Nodes=n[3-8] PreemptMode=OFF
+PartitionName=fragile Nodes=n[9-10] PreemptMode=OFF
+PartitionName=cancelled Nodes=n11 PriorityTier=1 PreemptMode=CANCEL GraceTime=30
+PartitionName=cut Nodes=n12 PriorityTier=1 PreemptMode=CANCEL GraceTime=0
+PartitionName=requeued Nodes=n13 PriorityTier=1 PreemptMode=REQUEUE GraceTime=30
+PartitionName=urgent Nodes=n[11-13] PriorityTier=100 PreemptMode=OFF
 """
 
 
@@ -77,7 +77,7 @@ def missing():
 class Cluster:
     """A running cluster; its files are in `directory`."""
 
-    def __init__(self, directory, nodes=11):
+    def __init__(self, directory, nodes=13):
         self.directory = directory
         for name in ("etc", "munge", "socket", "log", "state", "dev"):
             (directory / name).mkdir(parents=True)

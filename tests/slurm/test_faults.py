@@ -1,4 +1,7 @@
-"""What happens to jobs on a cluster, one fault for each of several jobs of one run; the results are a local run's."""
+"""What happens to jobs on a cluster, one fault for each of several jobs of one run; the results are a local run's.
+
+One of them is a search on two nodes: Ray's head and a worker of it inside of one Slurm job.
+"""
 
 import contextlib
 import math
@@ -19,7 +22,7 @@ from scalarization.training.records import RunRecord
 #: A cell, and so a job, for each fault. Each run is paused at its first checkpoint, until its fault has come.
 PRESET = {
     "description": "One long run per job.",
-    "jobs": {"minutes": 0, "memory_mb": 1000},
+    "jobs": {"minutes": 0, "memory_mb": 1000, "search_nodes": 2},
     "benchmarks": {
         "digits": {
             "domains": ["mnist", "optdigits"],
@@ -38,16 +41,28 @@ PRESET = {
             "seeds": 1,
         }
     },
-    "artifacts": {"figure_b": {"experiment": "pair"}},
+    "searches": {
+        "evolved": {
+            "benchmark": "digits",
+            "task_set": {"mnist+optdigits": ["mnist", "optdigits"]},
+            "architectures": {"family": "vit", "depth": [1], "width": [16]},
+            "method": "pbt",
+            "population": 4,
+            "epochs_ready": 2,
+            "quantile": 0.25,
+            "changes": {"recipe": {"epochs": 12, "eval_every": 6}},
+        }
+    },
+    "artifacts": {"figure_b": {"experiment": "pair"}, "figure_e": {"searches": ["evolved"]}},
 }
 FAULTS = (
     *("time_limit", "cancel", "requeue", "node_down"),
-    *("preempt_cancel", "preempt_cut", "preempt_requeue", "twice"),
+    *("preempt_cancel", "preempt_cut", "preempt_requeue", "twice", "search"),
 )
 #: Nodes that only some of them hit.
 PARTITIONS = {
     **{"node_down": "fragile", "preempt_cancel": "cancelled", "preempt_cut": "cut", "preempt_requeue": "requeued"},
-    **dict.fromkeys(("time_limit", "cancel", "requeue", "twice"), "calm"),
+    **dict.fromkeys(("time_limit", "cancel", "requeue", "twice", "search", "restarts"), "calm"),
 }
 
 
@@ -57,25 +72,34 @@ class Run:
     def __init__(self, checkout, faults):
         self.checkout, self.slurm = checkout, checkout.slurm
         self.others = set(self.slurm.jobs())
-        PRESET["experiments"]["pair"]["variants"] = {fault: {} for fault in faults}
+        PRESET["experiments"]["pair"]["variants"] = {fault: {} for fault in faults if fault != "search"}
         checkout.write(PRESET)
         overrides = {"preset": str(checkout.directory / "mine.yaml"), "checkpoint_seconds": 0.5}
         overrides["results"] = str(checkout.directory / "results")
         self.plan = Plan(load_config(checkout.directory / "config.yaml", overrides))
         self.rules = {job.shares[0].cell.variant: f"train_{job.name}" for job in self.plan.jobs()}
         self.cells = {cell.variant: cell for cell in self.plan.cells.values()}
+        (self.search,) = self.plan.searches.values()
+        if "search" in faults:
+            self.rules["search"] = f"search_{self.search.session}"
 
     def local(self):
         """Results of the same runs without a cluster."""
         cells = [part for cell in self.cells.values() for part in ("--cell", cell.name)]
-        return self.checkout.locally("mine", ("train", *cells))
+        searches = [("--search", self.search.name, "--workers", "2")] if "search" in self.rules else []
+        return self.checkout.locally("mine", ("train", *cells), searches=searches)
+
+    def file(self, fault):
+        """What the job is about to write."""
+        return self.plan.search_file(self.search) if fault == "search" else self.plan.run_file(self.cells[fault])
 
     def start(self):
-        targets = [str(self.plan.run_file(cell).relative_to(self.checkout.directory)) for cell in self.cells.values()]
-        special = [f"{rule}:slurm_partition={PARTITIONS[f]}" for f, rule in self.rules.items() if f in PARTITIONS]
-        where = ["--set-resources", *special] if special else []
-        knobs = ["preset=mine.yaml", "checkpoint_seconds=0.5"]
-        return self.checkout.snakemake("--seconds-between-status-checks=2", *where, "--config", *knobs, "--", *targets)
+        where = [f"{rule}:slurm_partition={PARTITIONS[fault]}" for fault, rule in self.rules.items()]
+        return self.checkout.snakemake(
+            *("--seconds-between-status-checks=2", "--set-resources", *where),
+            *("--config", "preset=mine.yaml", "checkpoint_seconds=0.5"),
+            *("--", *(str(self.file(fault).relative_to(self.checkout.directory)) for fault in self.rules)),
+        )
 
     def wait_until(self, condition, process, seconds=900):
         """Wait for something to come about while Snakemake runs."""
@@ -94,7 +118,13 @@ class Run:
         }
 
     def paused(self, fault):
-        """The process that trains a fault's cell, once it has saved a state, and is stopped; None before."""
+        """The process that trains a fault's cell, once it has saved a state, and is stopped; None before.
+
+        A search is not stopped, and gives one of its processes, when members have been trained.
+        """
+        if fault == "search":
+            trained = list(self.plan.config.results.glob("checkpoints/**/0001_*.json"))
+            return self.slurm.processes_of("search", self.search.name)[0] if len(trained) > 1 else None
         cell, store = self.cells[fault], self.plan.store_file("digits")
         if not store.exists():
             return None
@@ -116,7 +146,7 @@ class Run:
             hours, minutes, seconds = map(int, facts["RunTime"].split(":"))
             limit = math.ceil((hours * 3600 + minutes * 60 + seconds + 30) / 60)
             ask("scontrol", "update", f"JobId={number}", f"TimeLimit={limit}")
-        elif fault == "cancel":
+        elif fault in ("cancel", "search"):
             ask("scancel", number)
         elif fault == "requeue":
             ask("scontrol", "requeue", number)
@@ -172,9 +202,11 @@ def run(make_checkout):
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_ends_with_the_values_of_a_local_run(run, fault):
-    cell = run.cells[fault]
-    file = run.plan.run_file(cell)
-    assert pq.read_table(file).equals(pq.read_table(run.locally / file.relative_to(run.plan.config.results)))
+    file = run.file(fault)
+    made, expected = (pq.read_table(f) for f in (file, run.locally / file.relative_to(run.plan.config.results)))
+    if fault == "search":
+        made, expected = made.drop_columns("seconds"), expected.drop_columns("seconds")
+    assert expected.num_rows and made.equals(expected)
 
 
 def states(run, fault):
@@ -210,6 +242,12 @@ def test_requeued_job_goes_on_itself(run, fault):
     assert "goes on from step" in log(run, fault)
 
 
+def test_search_on_two_nodes_goes_on_in_another_job(run):
+    first, second = run.attempts("search").values()
+    assert first["JobState"] in ("CANCELLED", "FAILED") and second["JobState"] == "COMPLETED"
+    assert first["NumNodes"] == second["NumNodes"] == "2"
+
+
 def test_of_two_copies_one_trains(run):
     (second,) = [facts for facts in run.slurm.jobs().values() if facts.get("Comment") == "second"]
     assert second["JobState"] == "COMPLETED" and states(run, "twice") == ["COMPLETED"]
@@ -235,5 +273,5 @@ def test_controller_and_submitting_process_die_and_begin_again(make_checkout):
     go_on(process)
     run.checkout.finish(snakemake)
     assert states(run, "restarts") == ["COMPLETED", "COMPLETED"]
-    file = run.plan.run_file(run.cells["restarts"])
+    file = run.file("restarts")
     assert pq.read_table(file).equals(pq.read_table(run.local() / file.relative_to(run.plan.config.results)))

@@ -13,7 +13,7 @@ for artifact in plan.artifacts():
         localrule: True
         params:
             artifact=artifact,
-            fingerprint=plan.artifact_fingerprint(artifact),
+            fingerprint=later(plan.artifact_fingerprint, artifact),
         shell:
             "python -m scalarization summarize --artifact {params.artifact} --log {log}"
 
@@ -38,7 +38,7 @@ for artifact in plan.artifacts():
         localrule: True
         params:
             artifact=artifact,
-            code=drawing_digest(plan.artifact_kind(artifact)),
+            code=later(drawing_digest, plan.artifact_kind(artifact)),
         shell:
             "python -m scalarization draw --artifact {params.artifact} --log {log}"
 

@@ -50,6 +50,11 @@ if workflow.remote_exec:
     os.environ.update(SCALARIZATION_REMOTE="1")
 
 
+def later(function, *things):
+    """For `params`: the function's value of each thing, for the jobs of this call only. Digests of code take time."""
+    return lambda wildcards: [function(thing) for thing in things]
+
+
 def memory(request):
     return lambda wildcards, attempt: request.memory(attempt)
 

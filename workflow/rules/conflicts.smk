@@ -20,7 +20,7 @@ for job in plan.conflict_jobs():
             runtime=runtime(request),
         params:
             cells=[f"--cell {share.name}" for share in job.shares],
-            fingerprint=[share.fingerprint() for share in job.shares],
+            fingerprint=later(Share.fingerprint, *job.shares),
         shell:
             "exec python -m scalarization conflicts {params.cells} --log {log}"
             " ${{SCALARIZATION_REMOTE:+--time-limit {resources.runtime}}}"

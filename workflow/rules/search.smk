@@ -26,7 +26,7 @@ for session, searches in plan.search_sessions().items():
             workers=request.nodes * request.cpus // plan.config.threads,
         params:
             searches=[f"--search {search.name}" for search in searches],
-            fingerprint=[plan.search_fingerprint(search) for search in searches],
+            fingerprint=later(plan.search_fingerprint, *searches),
         shell:
             "workers=${{SCALARIZATION_REMOTE:+{resources.workers}}}; "
             "exec python -m scalarization search {params.searches} --workers ${{workers:-{threads}}} --log {log}"

@@ -20,7 +20,7 @@ for job in plan.jobs():
             runtime=runtime(request),
         params:
             cells=[f"--cell {share.name}" for share in job.shares],
-            fingerprint=[share.fingerprint() for share in job.shares],
+            fingerprint=later(Share.fingerprint, *job.shares),
         shell:
             "exec python -m scalarization train {params.cells} --log {log}"
             " ${{SCALARIZATION_REMOTE:+--time-limit {resources.runtime}}}"
@@ -66,6 +66,6 @@ for name in plan.costs():
             runtime=runtime(request),
         params:
             name=name,
-            fingerprint=plan.costs_fingerprint(name),
+            fingerprint=later(plan.costs_fingerprint, name),
         shell:
-            "python -m scalarization bench --costs {params.name} --log {log}"
+            "exec python -m scalarization bench --costs {params.name} --log {log}"
