@@ -5,6 +5,8 @@ import math
 import pytest
 
 from scalarization import resources
+from scalarization.config import load_config
+from scalarization.experiments import Plan
 
 
 def test_time_is_that_of_the_plan_with_a_margin(tiny, make_plan):
@@ -32,6 +34,23 @@ def test_memory_grows_with_the_attempt_and_the_images(tiny, make_plan):
     images = (info.domains["mnist"] + info.domains["optdigits"]) * 16 * 16
     assert 2 * images <= (request.memory_mb - 500) * 2**20 <= 2 * images + 2**20
     assert request.memory(3) == 3 * request.memory_mb
+
+
+def test_no_attempt_asks_for_more_memory_than_a_node_has(tiny, make_plan):
+    tiny["jobs"] = {"memory_mb": 500, "max_memory_mb": 1200}
+    (job,) = (plan := make_plan(tiny)).jobs()
+    memory = [resources.of_job(plan, job).memory(attempt) for attempt in (1, 2, 3)]
+    assert memory[0] < 600 and memory[1] == 2 * memory[0] and memory[2] == 1200
+
+
+def test_memory_of_dense_data_is_that_of_their_maps_or_of_what_is_kept(root):
+    """122 tiles of 64 x 64 pixels: image and autoencoding target of 3 bytes each, 8 maps of 2 bytes; twice that."""
+    smoke = Plan(load_config(root / "config.yaml", {"preset": "smoke"}))
+    (job,) = [job for job in smoke.jobs() if job.benchmark == "motorcycle"]
+    megabytes = 2 * 122 * 64**2 * (3 + 3 + 8 * 2) / 2**20
+    assert resources.of_job(smoke, job).memory_mb == 1500 + math.ceil(megabytes)
+    paper = Plan(load_config(root / "config.yaml", {"preset": "paper", "only": {"benchmarks": ["taskonomy"]}}))
+    assert resources.of_job(paper, paper.jobs()[0]).memory_mb == 4000 + 4096
 
 
 @pytest.mark.parametrize(("device", "gpus"), [("auto", 1), ("cuda", 1), ("cpu", 0)])

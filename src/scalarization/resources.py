@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from scalarization.experiments import Job, Plan
 from scalarization.searches import Search
 
@@ -24,8 +26,9 @@ class Request:
     Attributes:
         gpu: GPUs.
         cpus: CPU cores.
-        memory_mb: Main memory in MB; a later attempt gets as many times more.
+        memory_mb: Main memory in MB; a later attempt gets as many times more, up to ``max_memory_mb``.
         minutes: Wall time; a later attempt gets as many times more, up to ``max_minutes``.
+        max_memory_mb: The most memory ever asked for: what the nodes have.
         max_minutes: Longest wall time ever asked for. What is left then is done by the next attempt.
         nodes: Nodes, each with so many GPUs, cores and so much memory.
     """
@@ -33,13 +36,14 @@ class Request:
     gpu: int
     cpus: int
     memory_mb: int
+    max_memory_mb: int
     minutes: int
     max_minutes: int
     nodes: int = 1
 
     def memory(self, attempt: int) -> int:
         """MB of an attempt, counted from 1."""
-        return self.memory_mb * attempt
+        return min(self.memory_mb * attempt, self.max_memory_mb)
 
     def runtime(self, attempt: int) -> int:
         """Minutes of an attempt, counted from 1."""
@@ -48,7 +52,7 @@ class Request:
 
 def of_job(plan: Plan, job: Job) -> Request:
     """A job that trains, or counts conflicts."""
-    return _request(plan, threads(plan, job.benchmark), _memory(plan, job.benchmark), job.seconds)
+    return _request(plan, threads(plan, job.benchmark), _memory(plan, job.benchmark), _minutes(plan, job.seconds))
 
 
 def threads(plan: Plan, benchmark: str) -> int:
@@ -70,14 +74,13 @@ def of_session(plan: Plan, searches: Sequence[Search]) -> Request:
     seconds /= nodes if gpus(plan) else min(members, nodes * workers)
     # A worker needs about half of what a job does: no second copy of results, no evaluation of test data.
     memory = _memory(plan, searches[0].cell.benchmark) * (2 + workers) // 2
-    return replace(_request(plan, workers * plan.config.threads, memory, seconds), nodes=nodes)
+    return replace(_request(plan, workers * plan.config.threads, memory, _minutes(plan, seconds)), nodes=nodes)
 
 
 def of_costs(plan: Plan, name: str) -> Request:
     """A job that makes a measurement of costs."""
     memory = _memory(plan, plan.config.preset["costs"][name]["benchmark"])
-    limit = plan.config.preset["jobs"]["max_minutes"]
-    return Request(gpus(plan), plan.config.threads, 2 * memory, min(BENCH_MINUTES, limit), limit)
+    return _request(plan, plan.config.threads, 2 * memory, BENCH_MINUTES)
 
 
 def gpus(plan: Plan) -> int:
@@ -85,11 +88,15 @@ def gpus(plan: Plan) -> int:
     return 0 if plan.config.device == "cpu" else 1
 
 
-def _request(plan: Plan, cpus: int, memory: int, seconds: float) -> Request:
-    jobs = plan.config.preset["jobs"]
+def _minutes(plan: Plan, seconds: float) -> int:
+    """Wall time to ask for where so many seconds are expected."""
     seconds += plan.config.preset["throughput"]["seconds_per_job"]
-    minutes = OVERHEAD_MINUTES + math.ceil(jobs["time_factor"] * seconds / 60)
-    return Request(gpus(plan), cpus, memory, min(minutes, jobs["max_minutes"]), jobs["max_minutes"])
+    return OVERHEAD_MINUTES + math.ceil(plan.config.preset["jobs"]["time_factor"] * seconds / 60)
+
+
+def _request(plan: Plan, cpus: int, memory: int, minutes: int) -> Request:
+    jobs = plan.config.preset["jobs"]
+    return Request(gpus(plan), cpus, memory, jobs["max_memory_mb"], minutes, jobs["max_minutes"])
 
 
 def _memory(plan: Plan, benchmark: str) -> int:
@@ -98,9 +105,10 @@ def _memory(plan: Plan, benchmark: str) -> int:
     What is decoded while training, or is larger than what is kept in memory of dense data, stays on disk.
     """
     info = plan.info(benchmark)
-    if info.encoded or info.maps:
-        return plan.config.preset["jobs"]["memory_mb"] + DISK_MB
     domains = plan.config.preset["benchmarks"][benchmark]["domains"]
     images = sum(info.domains[domain] for domain in domains)
-    image_bytes = info.image_size**2 * info.channels
-    return plan.config.preset["jobs"]["memory_mb"] + math.ceil(2 * images * image_bytes / 2**20)
+    pixel_bytes = info.channels + sum(m.channels * np.dtype(m.dtype).itemsize for m in info.maps.values())
+    kept = math.ceil(2 * images * info.image_size**2 * pixel_bytes / 2**20)
+    if info.encoded or info.maps:
+        kept = min(kept, DISK_MB)
+    return plan.config.preset["jobs"]["memory_mb"] + kept

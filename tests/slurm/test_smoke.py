@@ -41,16 +41,16 @@ def test_only_what_computes_was_sent_to_the_cluster(smoke):
 
 
 def test_slurm_was_asked_for_what_the_plan_says(smoke):
-    """Numbers by hand: half a minute or less of training, three times that, and ten minutes; 4 GB of memory.
+    """Numbers by hand: half a minute or less of training, three times that, and ten minutes; 1.5 GB of memory.
 
-    Images add little: 10,000 of 16 x 16 bytes, 6,000 of 32 x 32 x 3. Dense data that stay on disk add 4 GiB, a
-    measurement asks for twice as much, and a search of one worker for half as much again.
+    Images add little: 10,000 of 16 x 16 bytes, 6,000 of 32 x 32 x 3. A measurement asks for twice as much, and a search
+    of one worker for half as much again.
     """
     _, _, jobs = smoke
-    memory = {"bench_people_costs": 8000, "train_motorcycle_0000": 8096, "search_people": 6000}
+    memory = {"bench_people_costs": 3000, "search_people": 2250}
     for name, facts in jobs.items():
         assert "gpu:1" in facts["TresPerJob"] and facts["CPUs/Task"] == "1" and facts["Requeue"] == "1"
-        assert 0 <= int(facts["MinMemoryNode"].removesuffix("M")) - memory.get(name, 4000) < 100
+        assert 0 <= int(facts["MinMemoryNode"].removesuffix("M")) - memory.get(name, 1500) < 100
         assert facts["TimeLimit"] == ("01:00:00" if name == "bench_people_costs" else "00:11:00")
 
 
