@@ -55,6 +55,7 @@ PartitionName=main Nodes=n[1-2] Default=YES PreemptMode=OFF
 # Where something happens to jobs, all at the same time.
 PartitionName=calm Nodes=n[3-8] PreemptMode=OFF
 PartitionName=fragile Nodes=n[9-10] PreemptMode=OFF
+PartitionName=shaky Nodes=n[14-15] PreemptMode=OFF
 PartitionName=cancelled Nodes=n11 PriorityTier=1 PreemptMode=CANCEL GraceTime=30
 PartitionName=cut Nodes=n12 PriorityTier=1 PreemptMode=CANCEL GraceTime=0
 PartitionName=requeued Nodes=n13 PriorityTier=1 PreemptMode=REQUEUE GraceTime=30
@@ -77,7 +78,7 @@ def missing():
 class Cluster:
     """A running cluster; its files are in `directory`."""
 
-    def __init__(self, directory, nodes=13):
+    def __init__(self, directory, nodes=15):
         self.directory = directory
         for name in ("etc", "munge", "socket", "log", "state", "dev"):
             (directory / name).mkdir(parents=True)

@@ -56,12 +56,18 @@ PRESET = {
     "artifacts": {"figure_b": {"experiment": "pair"}, "figure_e": {"searches": ["evolved"]}},
 }
 FAULTS = (
-    *("time_limit", "cancel", "requeue", "node_down"),
+    *("time_limit", "cancel", "requeue", "node_down", "node_lost"),
     *("preempt_cancel", "preempt_cut", "preempt_requeue", "twice", "search"),
 )
 #: Nodes that only some of them hit.
 PARTITIONS = {
-    **{"node_down": "fragile", "preempt_cancel": "cancelled", "preempt_cut": "cut", "preempt_requeue": "requeued"},
+    **{
+        "node_down": "fragile",
+        "node_lost": "shaky",
+        "preempt_cancel": "cancelled",
+        "preempt_cut": "cut",
+        "preempt_requeue": "requeued",
+    },
     **dict.fromkeys(("time_limit", "cancel", "requeue", "twice", "search", "restarts"), "calm"),
 }
 
@@ -152,6 +158,9 @@ class Run:
             ask("scontrol", "requeue", number)
         elif fault == "node_down":
             self.slurm.crash(facts["NodeList"])
+        elif fault == "node_lost":
+            ask("scontrol", "update", f"NodeName={facts['NodeList']}", "State=DOWN", "Reason=lost")
+            ask("scontrol", "update", f"NodeName={facts['NodeList']}", "State=RESUME", check=False)
         elif fault == "twice":
             command = f"python -m scalarization train --preset mine.yaml --cell {self.cells[fault].name}"
             where = (f"--chdir={self.checkout.directory}", "--output=second.log", "--comment=second")
@@ -166,6 +175,9 @@ def has_come(run, fault, process):
         status = dict(line.split(":\t") for line in Path(f"/proc/{process}/status").read_text().splitlines())
     except FileNotFoundError:
         return True
+    if fault == "node_lost":
+        (facts,) = run.attempts(fault).values()
+        return facts["Reason"] == "launch_failed_requeued_held"
     if fault in ("twice", "restarts"):
         return "waiting for it" in log(run, fault)
     return int(status["ShdPnd"], 16) & 1 << signal.SIGTERM - 1 or not status["State"].startswith("T")
@@ -235,7 +247,7 @@ def test_job_that_was_sent_away_goes_on_in_another(run, fault):
     assert "goes on from step" in log(run, fault)
 
 
-@pytest.mark.parametrize("fault", ["requeue", "node_down", "preempt_cut"])
+@pytest.mark.parametrize("fault", ["requeue", "node_down", "node_lost", "preempt_cut"])
 def test_requeued_job_goes_on_itself(run, fault):
     (facts,) = run.attempts(fault).values()
     assert facts["JobState"] == "COMPLETED" and int(facts["Restarts"]) >= 1

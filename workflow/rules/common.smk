@@ -10,7 +10,7 @@ from snakemake.logging import logger
 
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
-from scalarization import preemption, resources as needs
+from scalarization import resources as needs, stranded
 from scalarization.config import load_config, parse_value
 from scalarization.digests import code_digest, drawing_digest
 from scalarization.errors import UserError
@@ -65,4 +65,4 @@ def runtime(request):
 
 onstart:
     if workflow.executor_plugin.name == "slurm":
-        preemption.bring_back(Path.cwd(), logger.warning)
+        stranded.bring_back(Path.cwd(), logger.warning)
