@@ -174,7 +174,10 @@ def _ray(plan: Plan, workers: int | None, nodes: int) -> Iterator[int]:
         import ray
 
         if address:
-            ray.init(address, **quiet)
+            try:
+                ray.init(address, **quiet)
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                raise UserError(f"Ray's cluster at {address} cannot be joined: {error}") from error
         else:
             _start_here(cpus, quiet)
         stack.callback(ray.shutdown)
