@@ -1,5 +1,6 @@
 """Checkouts in which snakemake runs with `--profile slurm`, on a cluster of the test's own."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -72,7 +73,22 @@ class Checkout:
         """A running `snakemake --cores all --profile slurm`."""
         return self.start("snakemake", "--cores", "all", "--profile", "slurm", *QUICK, *arguments)
 
-    def locally(self, preset, *commands, searches=()):
+    @contextlib.contextmanager
+    def ray(self):
+        """Settings with which a search uses a Ray that was started elsewhere, as long as the context lasts."""
+        address = "127.0.0.1:6390"
+        start = ("ray", "start", "--head", "--block", "--node-ip-address=127.0.0.1", "--port=6390", "--num-cpus=2")
+        small = (f"--object-store-memory={80 * 2**20}", "--include-dashboard=false", "--disable-usage-stats")
+        # Its workers would find the code of a Ray that is started in the checkout.
+        process = self.start("env", "-C", "/", "-u", "PYTHONPATH", "RAY_AUTH_MODE=token", *start, *small)
+        try:
+            self.slurm.wait_for(lambda: "runtime started" in process.said(), "Ray")
+            yield "RAY_AUTH_MODE=token", f"RAY_ADDRESS={address}"
+        finally:
+            process.terminate()
+            process.wait()
+
+    def locally(self, preset, *commands, searches=(), settings=()):
         """Folder of results that commands have made in this process, from data prepared on the cluster."""
         local = self.directory / "local" / preset
         local.mkdir(parents=True)
@@ -80,7 +96,7 @@ class Checkout:
         where = ["--config", self.directory / "config.yaml", "--set", f"results={local.parent}"]
         where += ["--preset", preset if preset == "smoke" else self.directory / f"{preset}.yaml"]
         for search in searches:  # Ray listens on all interfaces, so not out here
-            self.finish(self.start("python", "-m", "scalarization", "search", *search, *where))
+            self.finish(self.start("env", *settings, "python", "-m", "scalarization", "search", *search, *where))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Stop, "listen", lambda stop: None)  # signals are pytest's
             for command in commands:

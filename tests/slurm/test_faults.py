@@ -90,10 +90,13 @@ class Run:
             self.rules["search"] = f"search_{self.search.session}"
 
     def local(self):
-        """Results of the same runs without a cluster."""
-        cells = [part for cell in self.cells.values() for part in ("--cell", cell.name)]
-        searches = [("--search", self.search.name, "--workers", "2")] if "search" in self.rules else []
-        return self.checkout.locally("mine", ("train", *cells), searches=searches)
+        """Results of the same runs without Slurm; of the search, on a Ray that is there already."""
+        train = ("train", *(part for cell in self.cells.values() for part in ("--cell", cell.name)))
+        if "search" not in self.rules:
+            return self.checkout.locally("mine", train)
+        with self.checkout.ray() as settings:
+            searches = [("--search", self.search.name, "--workers", "2")]
+            return self.checkout.locally("mine", train, searches=searches, settings=settings)
 
     def file(self, fault):
         """What the job is about to write."""

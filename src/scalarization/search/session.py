@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -175,7 +176,7 @@ def _ray(plan: Plan, workers: int | None, nodes: int) -> Iterator[int]:
 
         if address:
             try:
-                ray.init(address, **quiet)
+                ray.init(address, runtime_env={"env_vars": {"PYTHONPATH": _import_path()}}, **quiet)
             except (ConnectionError, RuntimeError, ValueError) as error:
                 raise UserError(f"Ray's cluster at {address} cannot be joined: {error}") from error
         else:
@@ -185,6 +186,12 @@ def _ray(plan: Plan, workers: int | None, nodes: int) -> Iterator[int]:
         room = int(found.get("CPU", 0)) // plan.config.threads
         gpus = _gpus(plan, found)
         yield min(workers or room, room, int(found["GPU"] / gpus) if gpus else room)
+
+
+def _import_path() -> str:
+    """``PYTHONPATH`` with which a Ray that somebody else started finds the code of this process."""
+    here = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join(dict.fromkeys([here, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]))
 
 
 def _start_here(cpus: int, quiet: dict[str, Any]) -> None:
@@ -254,7 +261,7 @@ def _run(
     remote = ray.remote(Worker).options(num_cpus=plan.config.threads, num_gpus=gpus)
     names = [s.name for s in searches]
     # Workers import torch while this process imports Ray Tune.
-    idle = [remote.remote(plan.config, names) for _ in range(workers)]
+    idle = [remote.remote(os.getcwd(), plan.config, names) for _ in range(workers)]
 
     from scalarization.search.schedulers import Population
 
@@ -289,7 +296,7 @@ def _run(
     stop.listen()
     while True:
         while len(running) < workers and (task := failed.pop() if failed else next_task()):
-            task.worker = idle.pop() if idle else remote.remote(plan.config, names)
+            task.worker = idle.pop() if idle else remote.remote(os.getcwd(), plan.config, names)
             running[task.worker.train.remote(task.search, task.lineage)] = task
         if not running:
             return trained

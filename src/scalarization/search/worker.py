@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from scalarization.config import Config
@@ -14,11 +15,13 @@ class Worker:
     States lie where :class:`Intervals` keeps them: what goes through Ray is a few numbers.
 
     Args:
+        folder: What relative paths of the configuration begin at; on every node.
         config: Checked configuration.
         names: The searches of the session, all of one benchmark.
     """
 
-    def __init__(self, config: Config, names: list[str]) -> None:
+    def __init__(self, folder: str, config: Config, names: list[str]) -> None:
+        os.chdir(folder)  # a Ray that was there before has its workers elsewhere
         # Imported here, so that the session's own process does not load torch.
         from scalarization.data.store import Store
         from scalarization.experiments import Plan
