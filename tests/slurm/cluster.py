@@ -55,11 +55,11 @@ PartitionName=main Nodes=n[1-2] Default=YES PreemptMode=OFF
 # Where something happens to jobs, all at the same time.
 PartitionName=calm Nodes=n[3-8] PreemptMode=OFF
 PartitionName=fragile Nodes=n[9-10] PreemptMode=OFF
-PartitionName=shaky Nodes=n[14-15] PreemptMode=OFF
-PartitionName=cancelled Nodes=n11 PriorityTier=1 PreemptMode=CANCEL GraceTime=30
-PartitionName=cut Nodes=n12 PriorityTier=1 PreemptMode=CANCEL GraceTime=0
-PartitionName=requeued Nodes=n13 PriorityTier=1 PreemptMode=REQUEUE GraceTime=30
-PartitionName=urgent Nodes=n[11-13] PriorityTier=100 PreemptMode=OFF
+PartitionName=shaky Nodes=n[11-12] PreemptMode=OFF
+PartitionName=cancelled Nodes=n13 PriorityTier=1 PreemptMode=CANCEL GraceTime=30
+PartitionName=cut Nodes=n14 PriorityTier=1 PreemptMode=CANCEL GraceTime=0
+PartitionName=requeued Nodes=n15 PriorityTier=1 PreemptMode=REQUEUE GraceTime=30
+PartitionName=urgent Nodes=n[13-15] PriorityTier=100 PreemptMode=OFF
 """
 
 

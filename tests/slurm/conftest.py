@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -76,14 +77,14 @@ class Checkout:
     @contextlib.contextmanager
     def ray(self):
         """Settings with which a search uses a Ray that was started elsewhere, as long as the context lasts."""
-        address = "127.0.0.1:6390"
+        access = ("RAY_AUTH_MODE=token", f"RAY_AUTH_TOKEN={secrets.token_hex(32)}")
         start = ("ray", "start", "--head", "--block", "--node-ip-address=127.0.0.1", "--port=6390", "--num-cpus=2")
         small = (f"--object-store-memory={80 * 2**20}", "--include-dashboard=false", "--disable-usage-stats")
         # Its workers would find the code of a Ray that is started in the checkout.
-        process = self.start("env", "-C", "/", "-u", "PYTHONPATH", "RAY_AUTH_MODE=token", *start, *small)
+        process = self.start("env", "-C", "/", "-u", "PYTHONPATH", *access, *start, *small)
         try:
             self.slurm.wait_for(lambda: "runtime started" in process.said(), "Ray")
-            yield "RAY_AUTH_MODE=token", f"RAY_ADDRESS={address}"
+            yield *access, "RAY_ADDRESS=127.0.0.1:6390"
         finally:
             process.terminate()
             process.wait()

@@ -176,7 +176,7 @@ def has_come(run, fault, process):
     """Whether a paused process has got what it waits for: the signal to leave, or a second copy of it."""
     try:
         status = dict(line.split(":\t") for line in Path(f"/proc/{process}/status").read_text().splitlines())
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return True
     if fault == "node_lost":
         (facts,) = run.attempts(fault).values()
