@@ -30,7 +30,7 @@ def code_digest(*roots: str) -> str:
     """
     content = hashlib.sha256()
     for module in sorted(closure(roots) - PLANNING):
-        content.update(f"{module}\n{_essence(module_file(module))}\n".encode())
+        content.update(f"{module}\n{_read(module)[1]}\n".encode())
     return content.hexdigest()[:16]
 
 
@@ -63,11 +63,21 @@ def closure(roots: tuple[str, ...]) -> set[str]:
     return found
 
 
-@functools.cache
 def imports(module: str) -> frozenset[str]:
     """Modules of this package that one module imports anywhere in its code, functions included."""
+    return _read(module)[0]
+
+
+@functools.cache
+def _read(module: str) -> tuple[frozenset[str], str]:
+    """What a module imports of this package, and its code without comments, docstrings and layout."""
+    tree = ast.parse(module_file(module).read_bytes())
     found = set()
-    for node in ast.walk(_tree(module_file(module))):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
+            node
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
         if isinstance(node, ast.Import):
             names = [a.name for a in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -78,7 +88,7 @@ def imports(module: str) -> frozenset[str]:
         for name in names:
             if name.startswith("scalarization.") and _exists(name.removeprefix("scalarization.")):
                 found.add(name.removeprefix("scalarization."))
-    return frozenset(found)
+    return frozenset(found), ast.unparse(tree)
 
 
 def module_file(module: str) -> Path:
@@ -89,20 +99,3 @@ def module_file(module: str) -> Path:
 
 def _exists(module: str) -> bool:
     return module_file(module).is_file()
-
-
-@functools.cache
-def _tree(file: Path) -> ast.Module:
-    """Syntax of a file without docstrings."""
-    tree = ast.parse(file.read_bytes())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
-            node
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
-    return tree
-
-
-@functools.cache
-def _essence(file: Path) -> str:
-    return ast.unparse(_tree(file))

@@ -27,8 +27,8 @@ class Request:
         gpu: GPUs.
         cpus: CPU cores.
         memory_mb: Main memory in MB; a later attempt gets as many times more, up to ``max_memory_mb``.
-        minutes: Wall time; a later attempt gets as many times more, up to ``max_minutes``.
         max_memory_mb: The most memory ever asked for: what the nodes have.
+        minutes: Wall time; a later attempt gets as many times more, up to ``max_minutes``.
         max_minutes: Longest wall time ever asked for. What is left then is done by the next attempt.
         nodes: Nodes, each with so many GPUs, cores and so much memory.
     """

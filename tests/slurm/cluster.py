@@ -4,11 +4,13 @@ All daemons run in network, mount and process namespaces of their own: nothing l
 are not seen, and whatever is left over dies with their first process. Needs root and Debian's packages (PACKAGES).
 """
 
+import fcntl
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -63,12 +65,37 @@ PartitionName=urgent Nodes=n[13-15] PriorityTier=100 PreemptMode=OFF
 """
 
 
+def lacking():
+    """Programs that are not there."""
+    return [program for program in PROGRAMS if shutil.which(program) is None]
+
+
+def install():
+    """Debian's packages, where they can be had; their services are not started."""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return
+    with (Path(tempfile.gettempdir()) / "scalarization_slurm_packages").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the other worker of pytest wants them, too
+        if not lacking():
+            return
+        policy = Path("/usr/sbin/policy-rc.d")
+        ours = not policy.exists()
+        if ours:
+            policy.write_text("#!/bin/sh\nexit 101\n")
+            policy.chmod(0o755)
+        get = ["apt-get", "--quiet", "--yes", "--no-install-recommends"]
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for command in (["update"], ["install", *PACKAGES]):
+            subprocess.run([*get, *command], env=quiet, stdin=subprocess.DEVNULL)
+        if ours:
+            policy.unlink()
+
+
 def missing():
     """Why there can be no cluster on this machine; empty if there can."""
-    lacking = [program for program in PROGRAMS if shutil.which(program) is None]
-    if lacking:
+    if lacking():
         packages = " ".join(PACKAGES)
-        return f"no {', '.join(lacking)}; install with: apt-get install --no-install-recommends {packages}"
+        return f"no {', '.join(lacking())}; install with: apt-get install --no-install-recommends {packages}"
     if os.geteuid() != 0:
         return "a Slurm of one's own needs root"
     attempt = subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "true"], capture_output=True, text=True)

@@ -30,6 +30,8 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory):
     """A running cluster."""
+    if cluster.lacking():
+        cluster.install()
     why_not = cluster.missing()
     if why_not:
         pytest.skip(f"no Slurm to test with: {why_not}")

@@ -21,7 +21,7 @@ from scalarization.training.records import RunRecord
 
 #: A cell, and so a job, for each fault. Each run is paused at its first checkpoint, until its fault has come.
 PRESET = {
-    "description": "One long run per job.",
+    "description": "One run per job.",
     "jobs": {"minutes": 0, "memory_mb": 1000, "search_nodes": 2},
     "benchmarks": {
         "digits": {
@@ -55,21 +55,22 @@ PRESET = {
     },
     "artifacts": {"figure_b": {"experiment": "pair"}, "figure_e": {"searches": ["evolved"]}},
 }
-FAULTS = (
-    *("time_limit", "cancel", "requeue", "node_down", "node_lost"),
-    *("preempt_cancel", "preempt_cut", "preempt_requeue", "twice", "search"),
-)
-#: Nodes that only some of them hit.
+#: Fault -> partition; some nodes are hit themselves.
 PARTITIONS = {
-    **{
-        "node_down": "fragile",
-        "node_lost": "shaky",
-        "preempt_cancel": "cancelled",
-        "preempt_cut": "cut",
-        "preempt_requeue": "requeued",
-    },
-    **dict.fromkeys(("time_limit", "cancel", "requeue", "twice", "search", "restarts"), "calm"),
+    "time_limit": "calm",
+    "cancel": "calm",
+    "requeue": "calm",
+    "twice": "calm",
+    "search": "calm",
+    "node_down": "fragile",
+    "node_lost": "shaky",
+    "preempt_cancel": "cancelled",
+    "preempt_cut": "cut",
+    "preempt_requeue": "requeued",
+    "restarts": "calm",
 }
+#: Those that come together; the last one takes Snakemake with it.
+FAULTS = tuple(fault for fault in PARTITIONS if fault != "restarts")
 
 
 class Run:
@@ -231,9 +232,9 @@ def states(run, fault):
 def log(run, fault):
     """What all attempts wrote: Snakemake removes the log of a failed one, but not what Slurm caught."""
     caught = sorted(run.checkout.directory.glob(f".snakemake/slurm_logs/rule_{run.rules[fault]}/*.log"))
-    last = run.plan.config.results / f"logs/{run.rules[fault]}.log"
-    second = run.checkout.directory / "second.log"
-    return "".join(file.read_text() for file in (*caught, last, second) if file.exists())
+    others = [run.plan.config.results / f"logs/{run.rules[fault]}.log"]
+    others += [run.checkout.directory / "second.log"] if fault == "twice" else []
+    return "".join(file.read_text() for file in (*caught, *others) if file.exists())
 
 
 def test_job_saves_its_state_before_the_time_limit(run):
