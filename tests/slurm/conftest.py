@@ -56,15 +56,15 @@ class Checkout:
     def write(self, preset, name="mine"):
         (self.directory / f"{name}.yaml").write_text(yaml.safe_dump(preset, sort_keys=False))
 
-    def start(self, *arguments):
-        """A running command."""
+    def start(self, *arguments, path=()):
+        """A running command, which finds Python modules in these folders, too."""
         dropped = ("PYTHONPATH", "SCALARIZATION_OVERRIDES")
         environment = {k: v for k, v in os.environ.items() if k not in dropped and not k.startswith("PYTEST")}
         environment["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), environment["PATH"]])
         log = (self.directory / f"said_{len(list(self.directory.glob('said_*')))}.txt").open("w+")
         process = subprocess.Popen(
             self.slurm.command(*arguments, folder=self.directory),
-            env={**environment, "PYTHONPATH": str(self.directory / "src")},
+            env={**environment, "PYTHONPATH": os.pathsep.join(map(str, [self.directory / "src", *path]))},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -72,9 +72,9 @@ class Checkout:
         process.said = lambda: (log.seek(0), log.read())[1]
         return process
 
-    def snakemake(self, *arguments):
+    def snakemake(self, *arguments, path=()):
         """A running `snakemake --cores all --profile slurm`."""
-        return self.start("snakemake", "--cores", "all", "--profile", "slurm", *QUICK, *arguments)
+        return self.start("snakemake", "--cores", "all", "--profile", "slurm", *QUICK, *arguments, path=path)
 
     @contextlib.contextmanager
     def ray(self):

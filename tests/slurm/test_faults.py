@@ -15,11 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from scalarization.config import load_config
-from scalarization.data.store import Store
 from scalarization.experiments import Plan
-from scalarization.training.records import RunRecord
 
-#: A cell, and so a job, for each fault. Each run is paused at its first checkpoint, until its fault has come.
+from . import cluster
+
+#: Processes with this folder on their PYTHONPATH stop when they have saved a state.
+PAUSING = cluster.HERE / "pausing"
+#: A cell, and so a job, for each fault. Each run stops itself midway, until its fault has come.
 PRESET = {
     "description": "One run per job.",
     "jobs": {"minutes": 0, "memory_mb": 1000, "search_nodes": 2},
@@ -81,7 +83,8 @@ class Run:
         self.others = set(self.slurm.jobs())
         PRESET["experiments"]["pair"]["variants"] = {fault: {} for fault in faults if fault != "search"}
         checkout.write(PRESET)
-        overrides = {"preset": str(checkout.directory / "mine.yaml"), "checkpoint_seconds": 0.5}
+        (checkout.directory / "paused").mkdir()
+        overrides = {"preset": str(checkout.directory / "mine.yaml"), "checkpoint_seconds": 0.1}
         overrides["results"] = str(checkout.directory / "results")
         self.plan = Plan(load_config(checkout.directory / "config.yaml", overrides))
         self.rules = {job.shares[0].cell.variant: f"train_{job.name}" for job in self.plan.jobs()}
@@ -107,8 +110,9 @@ class Run:
         where = [f"{rule}:slurm_partition={PARTITIONS[fault]}" for fault, rule in self.rules.items()]
         return self.checkout.snakemake(
             *("--seconds-between-status-checks=2", "--set-resources", *where),
-            *("--config", "preset=mine.yaml", "checkpoint_seconds=0.5"),
+            *("--config", "preset=mine.yaml", "checkpoint_seconds=0.1"),
             *("--", *(str(self.file(fault).relative_to(self.checkout.directory)) for fault in self.rules)),
+            path=[PAUSING],
         )
 
     def wait_until(self, condition, process, seconds=900):
@@ -128,24 +132,9 @@ class Run:
         }
 
     def paused(self, fault):
-        """The process that trains a fault's cell, once it has saved a state, and is stopped; None before.
-
-        A search is not stopped, and gives one of its processes, when members have been trained.
-        """
-        if fault == "search":
-            trained = list(self.plan.config.results.glob("checkpoints/**/0001_*.json"))
-            return self.slurm.processes_of("search", self.search.name)[0] if len(trained) > 1 else None
-        cell, store = self.cells[fault], self.plan.store_file("digits")
-        if not store.exists():
-            return None
-        checkpoints = self.plan.config.results / "checkpoints"
-        record = RunRecord(checkpoints, cell, cell.members[0], Store(store).digest, cell.code)
-        if not list(record.directory.glob("step_*.ckpt")):
-            return None
-        (process,) = self.slurm.processes_of("train", cell.name)
-        os.kill(process, signal.SIGSTOP)
-        assert not record.finished_file.exists(), f"{fault} came too late"
-        return process
+        """The process that trains a fault's cell, or leads the search, once it has stopped itself; None before."""
+        what = ("search", self.search.name) if fault == "search" else ("train", self.cells[fault].name)
+        return next((p for p in self.slurm.processes_of(*what) if status(p).get("State", "").startswith("T")), None)
 
     def strike(self, fault):
         """Let a fault happen to a running job."""
@@ -173,18 +162,25 @@ class Run:
             ask("sbatch", "--partition=urgent", f"--nodelist={facts['NodeList']}", "--exclusive", "--wrap=sleep 1")
 
 
+def status(process):
+    """What the kernel tells of a process; nothing if it has ended."""
+    try:
+        return dict(line.split(":\t") for line in Path(f"/proc/{process}/status").read_text().splitlines())
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+
+
 def has_come(run, fault, process):
     """Whether a paused process has got what it waits for: the signal to leave, or a second copy of it."""
-    try:
-        status = dict(line.split(":\t") for line in Path(f"/proc/{process}/status").read_text().splitlines())
-    except (FileNotFoundError, ProcessLookupError):
+    facts = status(process)
+    if not facts:
         return True
     if fault == "node_lost":
-        (facts,) = run.attempts(fault).values()
-        return facts["Reason"] == "launch_failed_requeued_held"
+        (job,) = run.attempts(fault).values()
+        return job["Reason"] == "launch_failed_requeued_held"
     if fault in ("twice", "restarts"):
         return "waiting for it" in log(run, fault)
-    return int(status["ShdPnd"], 16) & 1 << signal.SIGTERM - 1 or not status["State"].startswith("T")
+    return int(facts["ShdPnd"], 16) & 1 << signal.SIGTERM - 1 or not facts["State"].startswith("T")
 
 
 def go_on(process):
