@@ -17,8 +17,8 @@ from . import cluster
 
 #: What a run needs of the checkout.
 PARTS = ("Snakefile", "config.yaml", "workflow", "src", "profiles", "slurm")
-#: This cluster has no accounting, and nobody wants to wait.
-QUICK = ("--slurm-status-command=squeue", "--slurm-init-seconds-before-status-checks=4", "--latency-wait=5")
+#: Nobody wants to wait.
+QUICK = ("--slurm-init-seconds-before-status-checks=4", "--latency-wait=5")
 
 
 def pytest_collection_modifyitems(items):
