@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import glob
 import json
 import os
 import tempfile
@@ -89,22 +91,46 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            yield temporary
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        _remove_abandoned(path)
+        with _new_part(path) as (handle, temporary):
+            try:
+                yield temporary
+                os.fsync(handle)
+                temporary.chmod(0o666 & ~_umask())
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
     except OSError as error:
         raise DataError(
             f"{path}: could not be written: {error}. Make room or check permissions, then run again"
         ) from None
+
+
+@contextlib.contextmanager
+def _new_part(path: Path) -> Iterator[tuple[int, Path]]:
+    """An empty file beside ``path``, locked as long as this process writes it: its number and name."""
+    while True:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
+        try:
+            with contextlib.suppress(OSError):  # a file system without locks: nobody takes the file for abandoned
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            if os.fstat(handle).st_nlink:  # else somebody was quicker and took it for abandoned
+                yield handle, Path(name)
+                return
+        finally:
+            os.close(handle)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what processes that were killed had begun to write in place of ``path``; the kernel freed their locks."""
+    beginning = f".{path.name}."
+    for part in path.parent.glob(f"{glob.escape(beginning)}*{PART}"):
+        if "." in part.name[len(beginning) : -len(PART)]:
+            continue  # it is another file's, whose name is longer
+        with contextlib.suppress(OSError), part.open("rb+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
 
 
 def _umask() -> int:

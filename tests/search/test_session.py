@@ -156,6 +156,18 @@ def test_killed_stopped_and_with_workers_that_die(new_folder, launch, undisturbe
     assert not list(folder.directory.rglob("*.ckpt"))
 
 
+def test_two_copies_at_once(new_folder, launch, undisturbed):
+    """One searches; the other one waits, and leaves what it finds then."""
+    folder = new_folder("work")
+    jobs = [launch(*folder.arguments(), folder=folder.directory, whole=True) for _ in range(2)]
+    assert [job.wait(300) for job in jobs] == [0, 0], [job.output for job in jobs]
+    said = jobs[0].output + jobs[1].output
+    assert said.count("another process makes this search; waiting for it") == 1
+    assert folder.histories() == undisturbed["histories"]
+    assert all(read_metadata(file)["session"]["trained_seconds"] > 0 for file in folder.files())
+    assert "made by another process" in folder.messages() and not list(folder.directory.rglob("*.part"))
+
+
 def test_a_member_that_fails_again_and_again_is_named(new_folder, launch):
     folder = new_folder("work", device="cuda")
     job = launch(*folder.arguments(), folder=folder.directory, whole=True, CUDA_VISIBLE_DEVICES="")

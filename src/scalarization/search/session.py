@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -19,10 +20,11 @@ from scalarization.data.store import Store
 from scalarization.digests import training_digest
 from scalarization.errors import StoppedError, UserError
 from scalarization.experiments import Plan
+from scalarization.locks import locked
 from scalarization.policies import HISTORY_SCHEMA, backtrack
 from scalarization.search.nodes import OBJECT_STORE, ray_on
 from scalarization.searches import Search
-from scalarization.storage import write_table
+from scalarization.storage import read_metadata, write_table
 from scalarization.training.interval import Intervals, Lineage
 from scalarization.training.stop import Stop
 
@@ -120,11 +122,51 @@ def make_searches(
     benchmarks = {s.cell.benchmark for s in searches}
     if len(benchmarks) != 1:
         raise UserError(f"one job searches on one benchmark, here are {', '.join(sorted(benchmarks))}")
-    began = time.perf_counter()
     stop = Stop(time_limit)
     store = Store(plan.store_file(benchmarks.pop()))
     root = plan.config.results / "checkpoints"
     intervals = {s.name: Intervals(root, s, store.digest) for s in searches}
+    with ExitStack() as held:
+        # All copies of a job take them in the same order: none waits for one that waits for it.
+        waited = [
+            held.enter_context(locked(directory, "makes this search", lambda: stop.reason))
+            for directory in sorted({i.directory for i in intervals.values()})
+        ]
+        if any(waited) and all(_is_made(plan.search_file(s), _facts(s, store)) for s in searches):
+            logger.info("%s: made by another process", ", ".join(s.name for s in searches))
+            return
+        _make(plan, searches, intervals, store, stop, workers, nodes, show)
+
+
+def _facts(search: Search, store: Store) -> dict[str, Any]:
+    """What a history depends on."""
+    return {
+        "specification": search.describe(),
+        "data": store.digest,
+        "code": training_digest(search.cell.architecture.family, "uniform"),
+    }
+
+
+def _is_made(file: Path, facts: dict[str, Any]) -> bool:
+    """Whether a history is there that these facts led to."""
+    if not file.exists():
+        return False
+    metadata = read_metadata(file)
+    return {key: metadata.get(key) for key in facts} == json.loads(json.dumps(facts))
+
+
+def _make(
+    plan: Plan,
+    searches: Sequence[Search],
+    intervals: dict[str, Intervals],
+    store: Store,
+    stop: Stop,
+    workers: int | None,
+    nodes: int,
+    show: Callable[[Search, Row], None],
+) -> None:
+    """:func:`make_searches`, by the only process that does."""
+    began = time.perf_counter()
     history = History(searches, show)
     with _ray(plan, workers, nodes) as used:
         startup = time.perf_counter() - began
@@ -138,12 +180,10 @@ def make_searches(
     }
     for search in searches:
         metadata = {
-            "specification": search.describe(),
+            **_facts(search, store),
             "metric": history.rows[search.name][-1]["metric"],
             "session": session,
             "environment": intervals[search.name].environment(),
-            "data": store.digest,
-            "code": training_digest(search.cell.architecture.family, "uniform"),
         }
         table = history.table(search.name)
         policy = backtrack(table.to_pylist())

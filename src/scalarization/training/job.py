@@ -16,6 +16,7 @@ from scalarization.config import Config, suggestion
 from scalarization.data.store import Store
 from scalarization.errors import DataError, StoppedError, UserError
 from scalarization.experiments import Cell, Member, Plan, Share
+from scalarization.locks import locked
 from scalarization.policies import read_policy
 from scalarization.storage import CONFLICT_SCHEMA, read_metadata, read_run_file, write_run_file, write_table
 from scalarization.training.examples import has_examples, merge_examples, share_examples, write_examples
@@ -157,7 +158,7 @@ class _Job:
             record = self.record(share.cell, member)
             finished = self._finished(share, record)
             if finished is None:
-                with record.locked(lambda: self.stop.reason):
+                with locked(record.directory, "trains this run", lambda: self.stop.reason):
                     finished = self._finished(share, record) or self._train_member(share.cell, member, record)
             self._done += 1
             records.append((_identity(share.cell, member), record))

@@ -7,24 +7,19 @@ are all finished must not import it.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import logging
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from scalarization.errors import DataError, StoppedError
+from scalarization.errors import DataError
 from scalarization.experiments import Cell, Member
 from scalarization.storage import PART, write_bytes, write_json
 
 MAGIC = b"scalarization checkpoint 2\n"
 KEEP = 2
-#: Between two attempts to take a lock that another process holds.
-POLL_SECONDS = 0.5
 FOREIGN = "belongs to another run"
 logger = logging.getLogger(__name__)
 
@@ -122,35 +117,6 @@ class RunRecord:
     def set_aside_foreign(self, file: Path) -> None:
         """Put away a checkpoint of another run."""
         self._set_aside(file, FOREIGN)
-
-    @contextlib.contextmanager
-    def locked(self, reason: Callable[[], str | None]) -> Iterator[None]:
-        """Hold the directory; wait while another process trains the same run (clusters may start a job twice).
-
-        Args:
-            reason: Asked while waiting: why to give up, or None.
-
-        Raises:
-            StoppedError: There was a reason.
-        """
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                logger.warning("%s: another process trains this run; waiting for it", self.directory)
-                self._wait_for(lock, reason)
-            yield
-
-    def _wait_for(self, lock: IO[str], reason: Callable[[], str | None]) -> None:
-        while True:
-            time.sleep(POLL_SECONDS)
-            try:
-                return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if why := reason():
-                    message = f"{self.directory}: {why} while another process trains this run"
-                    raise StoppedError(f"{message}; nothing is lost, run the same command again") from None
 
     def _clear(self) -> None:
         """Remove what a finished run does not need: checkpoints, and parts of files that were cut off by a kill."""
