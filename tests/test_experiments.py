@@ -528,6 +528,33 @@ def test_jobs_train_every_share_once(smoke, make_plan, minutes, limit):
         assert len(jobs) == 1
 
 
+@pytest.mark.parametrize("preset", ["smoke", "demo", "paper_tiny", "paper"])
+@pytest.mark.parametrize("minutes", [None, 0.003, 0.3, 10])
+def test_short_jobs_share_no_benchmark_and_no_search(root, preset, minutes):
+    """Each job takes half of `minutes` at least, unless nothing else of its benchmark can begin at the same time."""
+    plan = Plan(load_config(root / "config.yaml", {"preset": preset}))
+    minutes = plan.config.preset["jobs"]["minutes"] if minutes is None else minutes
+    plan.config.preset["jobs"]["minutes"] = minutes
+
+    def waits_for(job):
+        (session,) = {search and search.session for search in (plan.search_of(s.cell) for s in job.shares)}
+        return job.benchmark, session
+
+    jobs = {job: waits_for(job) for job in plan.jobs()} | {job: job.benchmark for job in plan.conflict_jobs()}
+    alone = Counter(jobs.values())
+    for job, group in jobs.items():
+        assert job.seconds >= minutes * 60 / 2 or alone[group] == 1, job.name
+
+
+def test_a_figure_is_drawn_without_training_others(root):
+    """Cells of one experiment share jobs with others only where there is little of them."""
+    plan = Plan(load_config(root / "config.yaml", {"preset": "demo"}))
+    wanted = {c.name for c in plan.experiment_cells["styles_six"]}
+    jobs = [j for j in plan.jobs() if wanted & {s.cell.name for s in j.shares}]
+    others = sum(len(s.members) * plan.seconds(s.cell) for j in jobs for s in j.shares if s.cell.name not in wanted)
+    assert others <= plan.config.preset["jobs"]["minutes"] * 60
+
+
 def test_jobs_keep_benchmarks_apart(smoke, root, make_plan):
     paper = load_config(root / "config.yaml", {"preset": "paper"}).preset
     smoke["benchmarks"]["cifar_stl"] = paper["benchmarks"]["cifar_stl"]

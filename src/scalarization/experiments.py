@@ -399,36 +399,59 @@ class Plan:
     def jobs(self) -> list[Job]:
         """All training jobs: small cells share one of about ``jobs.minutes`` of estimated cost, jobs equally long.
 
+        None is shorter than half of that, unless there is no more to train on a benchmark, or after a search.
+
         Which job trains a cell has no influence on its result, and members that are finished are never trained
         again, so it does no harm when a change of the preset moves a cell to another job.
         """
-        # Cells of one experiment are wanted together; a job over several would train what one figure has no use for.
-        together: dict[tuple[str, ...], list[Share]] = {}
+        groups: dict[tuple[str, str], dict[tuple[str, ...], list[Share]]] = {}
         names = {e: {c.name for c in cells} for e, cells in self.experiment_cells.items()}
         for cell in self.cells.values():
-            users = (e for e, wanted in names.items() if cell.name in wanted)
+            users = tuple(e for e, wanted in names.items() if cell.name in wanted)
             # What waits for a search must not hold up what does not.
             search = self.search_of(cell)
-            session = search.session if search else ""
-            together.setdefault((cell.benchmark, session, *users), []).extend(self.shares(cell))
-        return self._pack(together)
+            group = groups.setdefault((cell.benchmark, search.session if search else ""), {})
+            group.setdefault(users, []).extend(self.shares(cell))
+        return self._pack(groups)
 
     def conflict_jobs(self) -> list[Job]:
         """All jobs that count conflicts, packed like :meth:`jobs`; cells are not split."""
-        together: dict[tuple[str, ...], list[Share]] = {}
+        groups: dict[tuple[str, str], dict[tuple[str, ...], list[Share]]] = {}
         names = {n: {c.name for c in cells} for n, cells in self.conflict_cells.items()}
         for cell in self.counted.values():
-            users = (n for n, wanted in names.items() if cell.name in wanted)
-            together.setdefault((cell.benchmark, *users), []).append(Share(cell))
-        return self._pack(together)
+            users = tuple(n for n, wanted in names.items() if cell.name in wanted)
+            groups.setdefault((cell.benchmark, ""), {}).setdefault(users, []).append(Share(cell))
+        return self._pack(groups)
 
-    def _pack(self, together: dict[tuple[str, ...], list[Share]]) -> list[Job]:
-        """Jobs of shares that are wanted together; the keys begin with the benchmark."""
+    def _pack(self, groups: dict[tuple[str, str], dict[tuple[str, ...], list[Share]]]) -> list[Job]:
+        """Jobs of shares.
+
+        Args:
+            groups: Benchmark and session of searches, whose shares may meet in a job -> experiments -> shares that they
+                want together.
+        """
         limit = self.config.preset["jobs"]["minutes"] * 60
         jobs: list[Job] = []
-        for (benchmark, *_), shares in together.items():
-            costs = [len(s.members) * self.seconds(s.cell) for s in shares]
-            count = min(len(shares), math.ceil(sum(costs) / limit)) if limit else len(shares)
+        for (benchmark, _), together in groups.items():
+            # A job over several experiments trains what one figure has no use for: only where there is little of it.
+            packs = [list(shares) for shares in together.values() if self._cost(shares) >= limit / 2]
+            little = [s for shares in together.values() if self._cost(shares) < limit / 2 for s in shares]
+            if packs and self._cost(little) < limit / 2:
+                min(packs, key=self._cost).extend(little)
+            elif little:
+                packs.append(little)
+            for shares in packs:
+                jobs += self._equal_jobs(benchmark, sum(j.benchmark == benchmark for j in jobs), shares, limit)
+        return jobs
+
+    def _cost(self, shares: Iterable[Share]) -> float:
+        return sum(len(share.members) * self.seconds(share.cell) for share in shares)
+
+    def _equal_jobs(self, benchmark: str, first: int, shares: list[Share], limit: float) -> list[Job]:
+        """Jobs of at most about ``limit`` seconds, numbered from ``first``."""
+        costs = [self._cost([share]) for share in shares]
+        count = min(len(shares), math.ceil(sum(costs) / limit)) if limit else len(shares)
+        while True:
             # Longest first, each to the job with the least: no job ends long after the others.
             load = [0.0] * count
             members: list[list[int]] = [[] for _ in range(count)]
@@ -436,17 +459,18 @@ class Plan:
                 job = load.index(min(load))
                 load[job] += costs[number]
                 members[job].append(number)
-            first = sum(j.benchmark == benchmark for j in jobs)
-            jobs += [
-                Job(
-                    f"{benchmark}_{first + job:04d}",
-                    benchmark,
-                    tuple(shares[n] for n in sorted(members[job])),
-                    load[job],
-                )
-                for job in range(count)
-            ]
-        return jobs
+            if count == 1 or min(load) >= limit / 2:
+                break
+            count -= 1
+        return [
+            Job(
+                f"{benchmark}_{first + job:04d}",
+                benchmark,
+                tuple(shares[n] for n in sorted(members[job])),
+                load[job],
+            )
+            for job in range(count)
+        ]
 
     def cell(self, name: str) -> Cell:
         """The selected cell of a name.
