@@ -219,6 +219,15 @@ def test_figure_1_has_a_line_per_method_on_a_logarithmic_axis(summarized):
     assert legend.get_window_extent().x1 < figure.bbox.x1
 
 
+def test_figure_1_gives_each_of_eight_methods_a_look_of_its_own(summarized):
+    summary, facts = summarized("figure_1")
+    uniform = summary[summary["method"] == "uniform"]
+    others = [uniform.assign(method=f"method_{n}", label=f"method {n}") for n in range(7)]
+    (ax,) = figures.draw("figure_1", pd.concat([uniform, *others]), facts).get_axes()
+    for looks in ({drawn.get_color() for drawn in ax.lines}, {drawn.get_marker() for drawn in ax.lines}):
+        assert len(looks) == len(ax.lines) == 8
+
+
 def test_files_are_equal_for_equal_summaries(draw, tmp_path):
     contents = []
     for name in ("first", "second"):

@@ -273,7 +273,7 @@ def test_absent_domain_is_left_out_of_the_step(digits, method):
     assert np.isfinite([r["value"] for r in trainer.rows]).all()
 
 
-def test_costs_grow_as_the_definitions_say(people):
+def test_costs_grow_as_the_definitions_say(people, capfd):
     data, store = people
     cell = people_cell(store)
     cell.specification["compared"] = {m: methods.with_defaults(m, {}) for m in ("uniform", "uncertainty", "graddrop")}
@@ -285,3 +285,4 @@ def test_costs_grow_as_the_definitions_say(people):
     # 28 more task gradients of the shared parameters are held at once; heads grow by 28 outputs.
     assert grown > 28 * 0.9 * size
     assert rows["uncertainty", 30]["peak_bytes"] < rows["graddrop", 30]["peak_bytes"]
+    assert not capfd.readouterr().err  # what torch's profiler has to say would be many lines

@@ -16,8 +16,8 @@ HEIGHT = 2.6
 LINES = {"Scalarization": "-", "MTO, loss-based": "--", "MTO, gradient-based": "-"}
 OTHER_LINE = ":"
 MARKERS = "osD^vP<>X*hp"
-#: So many of the common colours are taken; black is uniform's.
-COLOURS = 6
+#: Black is uniform's, and yellow cannot be seen on white.
+COLOURS = (*_style.COLOURS[:6], "0.55")
 
 
 @_style.styled
@@ -59,11 +59,13 @@ def _draw_panel(ax: Axes, rows: pd.DataFrame, looks: dict[str, dict[str, Any]]) 
 
 def _looks(summary: pd.DataFrame) -> dict[str, dict[str, Any]]:
     methods = summary.drop_duplicates("method")
+    groups = dict(zip(methods["method"], methods["group"], strict=True))
+    others = [method for method in groups if method != "uniform"]
     return {
         method: {
-            "color": "black" if method == "uniform" else _style.COLOURS[number % COLOURS],
+            "color": COLOURS[others.index(method) % len(COLOURS)] if method in others else "black",
             "marker": MARKERS[number % len(MARKERS)],
             "linestyle": LINES.get(group, OTHER_LINE),
         }
-        for number, (method, group) in enumerate(zip(methods["method"], methods["group"], strict=True))
+        for number, (method, group) in enumerate(groups.items())
     }
