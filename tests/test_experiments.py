@@ -1,7 +1,7 @@
 """From presets to cells, runs and jobs: counts by hand, weights, merging, selection, shares."""
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 
 import pytest
 from hypothesis import given, settings
@@ -546,13 +546,26 @@ def test_short_jobs_share_no_benchmark_and_no_search(root, preset, minutes):
         assert job.seconds >= minutes * 60 / 2 or alone[group] == 1, job.name
 
 
-def test_a_figure_is_drawn_without_training_others(root):
-    """Cells of one experiment share jobs with others only where there is little of them."""
+@pytest.mark.parametrize("minutes", [0.7, 2, 5])
+def test_what_is_little_is_trained_in_one_job(root, minutes):
+    """So a figure that wants it trains one job's worth of what others want, at most."""
     plan = Plan(load_config(root / "config.yaml", {"preset": "demo"}))
-    wanted = {c.name for c in plan.experiment_cells["styles_six"]}
-    jobs = [j for j in plan.jobs() if wanted & {s.cell.name for s in j.shares}]
-    others = sum(len(s.members) * plan.seconds(s.cell) for j in jobs for s in j.shares if s.cell.name not in wanted)
-    assert others <= plan.config.preset["jobs"]["minutes"] * 60
+    plan.config.preset["jobs"]["minutes"] = minutes
+    limit = minutes * 60
+    names = {e: {c.name for c in cells} for e, cells in plan.experiment_cells.items()}
+    cost, jobs = defaultdict(float), defaultdict(set)
+    for job in plan.jobs():
+        for share in job.shares:
+            users = tuple(e for e, wanted in names.items() if share.cell.name in wanted)
+            search = plan.search_of(share.cell)
+            group = (job.benchmark, search and search.session, users)
+            cost[group] += len(share.members) * plan.seconds(share.cell)
+            jobs[group].add(job)
+    little = [group for group in cost if cost[group] < limit / 2]
+    assert len(little) > 3
+    for group in little:
+        (job,) = jobs[group]
+        assert job.seconds < 1.5 * limit
 
 
 def test_jobs_keep_benchmarks_apart(smoke, root, make_plan):

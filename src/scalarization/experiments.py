@@ -433,22 +433,33 @@ class Plan:
         limit = self.config.preset["jobs"]["minutes"] * 60
         jobs: list[Job] = []
         for (benchmark, _), together in groups.items():
-            # A job over several experiments trains what one figure has no use for: only where there is little of it.
-            packs = [list(shares) for shares in together.values() if self._cost(shares) >= limit / 2]
-            little = [s for shares in together.values() if self._cost(shares) < limit / 2 for s in shares]
-            if packs and self._cost(little) < limit / 2:
-                min(packs, key=self._cost).extend(little)
-            elif little:
-                packs.append(little)
-            for shares in packs:
-                jobs += self._equal_jobs(benchmark, sum(j.benchmark == benchmark for j in jobs), shares, limit)
+            found: list[list[Share]] = []
+            # A job over several experiments trains what one figure has no use for: only where there is little of each.
+            little: list[Share] = []
+            for shares in together.values():
+                if self._cost(shares) >= limit / 2:
+                    found += self._split(shares, limit)
+                    continue
+                little += shares
+                if self._cost(little) >= limit / 2:
+                    found.append(little)
+                    little = []
+            if found:
+                min(found, key=self._cost).extend(little)
+            else:
+                found.append(little)
+            first = sum(j.benchmark == benchmark for j in jobs)
+            jobs += [
+                Job(f"{benchmark}_{number:04d}", benchmark, tuple(shares), self._cost(shares))
+                for number, shares in enumerate(found, first)
+            ]
         return jobs
 
     def _cost(self, shares: Iterable[Share]) -> float:
         return sum(len(share.members) * self.seconds(share.cell) for share in shares)
 
-    def _equal_jobs(self, benchmark: str, first: int, shares: list[Share], limit: float) -> list[Job]:
-        """Jobs of at most about ``limit`` seconds, numbered from ``first``."""
+    def _split(self, shares: list[Share], limit: float) -> list[list[Share]]:
+        """Shares of jobs of at most about ``limit`` seconds."""
         costs = [self._cost([share]) for share in shares]
         count = min(len(shares), math.ceil(sum(costs) / limit)) if limit else len(shares)
         while True:
@@ -460,17 +471,8 @@ class Plan:
                 load[job] += costs[number]
                 members[job].append(number)
             if count == 1 or min(load) >= limit / 2:
-                break
+                return [[shares[n] for n in sorted(numbers)] for numbers in members]
             count -= 1
-        return [
-            Job(
-                f"{benchmark}_{first + job:04d}",
-                benchmark,
-                tuple(shares[n] for n in sorted(members[job])),
-                load[job],
-            )
-            for job in range(count)
-        ]
 
     def cell(self, name: str) -> Cell:
         """The selected cell of a name.

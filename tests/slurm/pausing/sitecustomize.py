@@ -15,7 +15,7 @@ def pause(event, arguments):
     if event != "os.rename":
         return
     file = Path(os.fsdecode(arguments[1]))
-    next_state = file.suffix == ".ckpt" and file.match("step_*") and any(file.parent.glob("step_*.ckpt"))
+    next_state = file.match("step_*.ckpt") and any(file.parent.glob("step_*.ckpt"))
     if next_state or file.name == "history.parquet" and file.exists():
         try:
             (Path("paused") / file.parent.name).touch(exist_ok=False)
