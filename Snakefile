@@ -27,4 +27,4 @@ localrules:
 rule all:
     default_target: True
     input:
-        [f for artifact in plan.artifacts() for f in plan.artifact_files(artifact).values()],
+        [file for files in targets.values() for file in files.values()],

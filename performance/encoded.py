@@ -1,4 +1,4 @@
-"""A store of 50,000 JPEGs: the loader against a bare decode_jpeg loop, and resident memory by the size of the store."""
+"""A store of 50,000 JPEGs: the loader against a loop of decode_jpeg, and resident memory by the size of the store."""
 
 import io
 import json
@@ -18,52 +18,62 @@ from torchvision.io import ImageReadMode, decode_jpeg
 
 from scalarization import models
 from scalarization.architectures import Architecture
-from scalarization.benchmarks import EncodedDomain
+from scalarization.benchmarks.base import EncodedDomain
+from scalarization.config import AugmentationOptions, ResNetOptions
 from scalarization.data.augmentation import Augmentation
+from scalarization.data.encode import describe_encoding
 from scalarization.data.encoded import EncodedData
 from scalarization.data.prepare import write_store
 from scalarization.data.store import Store
 
-IMAGES, SMALL = 50_000, 5_000
-#: Pictures that are really different; the rest repeats them.
-PICTURES, BATCH, COUNTED = 400, 128, 1024
-AUGMENTATION = Augmentation({"crop_padding": 0, "flip": True, "randaugment": None, "resized_crop": 0.08})
-#: What prepare() would take from the benchmark.
-FACTS = {"classes": list(range(10)), "encoding": {"format": "jpeg"}, "image_size": 224}
-MODEL = {"stem": "plain", "channels": 8, "scale_stages": False}
+#: Images of the small and of the large store.
+SIZES, TINY_SIZES = (5_000, 50_000), (80, 128)
+#: Different pictures, which the images of a store repeat.
+PICTURES, TINY_PICTURES = 400, 20
+#: Images in a batch.
+BATCH, TINY_BATCH = 128, 16
+#: Batches of a comparison with decoding alone.
+BATCHES = 8
+AUGMENTATION = Augmentation(AugmentationOptions(flip=True, resized_crop=0.08))
+#: Metadata that prepare() takes from the benchmark.
+METADATA = {"classes": list(range(10)), **describe_encoding(224)}
+MODEL = ResNetOptions(channels=8)
 
 
-def measure():
+def measure(tiny=False):
     """Lines of results; stores are made in a temporary directory and removed."""
     torch.set_num_threads(1)
+    sizes, pictures = (TINY_SIZES, TINY_PICTURES) if tiny else (SIZES, PICTURES)
+    batch, batches, rounds = (TINY_BATCH, 1, 1) if tiny else (BATCH, BATCHES, 7)
     with tempfile.TemporaryDirectory() as directory:
-        stores = {count: make_store(Path(directory) / str(count), count) for count in (SMALL, IMAGES)}
-        size = (stores[IMAGES] / "only_images.bin").stat().st_size / 2**20
-        yield f"{size:,.0f} MiB in {IMAGES:,} images, shorter side 256 pixels, quality 90"
+        stores = {count: make_store(Path(directory) / str(count), count, pictures) for count in sizes}
+        largest = max(sizes)
+        size = (stores[largest] / "only_images.bin").stat().st_size / 2**20
+        yield f"{size:,.0f} MiB in {largest:,} images, shorter side 256 pixels, quality 90"
         for threads in (1, 2):
-            yield compare(stores[IMAGES] / "dataset.json", threads)
+            yield compare(stores[largest] / "dataset.json", threads, batch, batches, rounds)
         for count, store in stores.items():
-            command = [sys.executable, __file__, str(store / "dataset.json")]
-            found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+            command = [sys.executable, __file__, str(store / "dataset.json"), str(batch)]
+            memory = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
             yield (
-                f"{count:,} images: resident {found['first']:,.0f} MiB after 5 steps, {found['last']:,.0f} MiB after "
-                f"reading all of them, {found['largest']:,.0f} MiB at most ({found['rate']:,.0f} images/s)"
+                f"{count:,} images: resident {memory['first']:,.0f} MiB after 5 steps, {memory['last']:,.0f} MiB after "
+                f"reading all of them, {memory['largest']:,.0f} MiB at most ({memory['rate']:,.0f} images/s)"
             )
 
 
-def make_store(directory, count):
-    """Prepared store of generated pictures; -> its directory."""
+def make_store(directory, count, pictures):
+    """Make a prepared store of generated pictures; returns its directory."""
     generator = np.random.default_rng(0)
-    contents = [picture(generator) for _ in range(PICTURES)]
+    contents = [picture(generator) for _ in range(pictures)]
     rows = np.arange(count)
     splits = {"train": rows, "validation": rows[:0], "test": rows[:0]}
-    domain = EncodedDomain(lambda row: contents[row % PICTURES], [str(r) for r in rows], rows % 10, splits)
-    write_store(directory, "generated", {"only": domain}, FACTS)
+    domain = EncodedDomain(lambda row: contents[row % pictures], [str(r) for r in rows], rows % 10, splits)
+    write_store(directory, "generated", {"only": domain}, METADATA)
     return directory
 
 
 def picture(generator):
-    """Smooth colours with some grain, compressed about as well as photographs."""
+    """Smooth colours with some grain, which compress about as well as photographs."""
     sides = [256, int(generator.integers(256, 420))]
     height, width = generator.permutation(sides).tolist()
     smooth = Image.fromarray(generator.integers(0, 256, (height // 16, width // 16, 3), dtype=np.uint8))
@@ -74,18 +84,19 @@ def picture(generator):
     return buffer.getvalue()
 
 
-def compare(file, threads):
-    """Batches of pixels, ready to be put on the device, against decoding alone, with equally many threads."""
+def compare(file, threads, batch, batches, rounds):
+    """Batches of pixels in the memory of the host, against decoding alone, with equally many threads."""
     store = Store(file)
     data = EncodedData(store, ["only"], torch.device("cpu"), workers=threads)
-    rows = torch.randperm(IMAGES, generator=torch.Generator().manual_seed(0))[:COUNTED].reshape(-1, BATCH)
+    images = data.size("only", "train")
+    rows = torch.randperm(images, generator=torch.Generator().manual_seed(0))[: batches * batch].reshape(-1, batch)
     encoded = [
         torch.frombuffer(bytearray(store.encoded("only", row)), dtype=torch.uint8) for row in rows.flatten().tolist()
     ]
     pool = ThreadPoolExecutor(threads)
 
     def loader():
-        for _ in data.loaded(rows, AUGMENTATION, range(len(rows))):
+        for _ in data.decoded(rows, AUGMENTATION, range(len(rows))):
             pass
 
     def decode(first):
@@ -95,20 +106,20 @@ def compare(file, threads):
     def bare():
         list(pool.map(decode, range(threads)))
 
-    ours, theirs, ratio = side_by_side(loader, bare, rounds=7)
-    cpu = statistics.median(cpu_seconds(bare) / cpu_seconds(loader) for _ in range(7))
-    pixels = next(data.loaded(rows, AUGMENTATION, range(len(rows))))
-    normalising = min(cpu_seconds(lambda: data.normalise(pixels)) for _ in range(7)) / BATCH
+    ours, theirs, ratio = side_by_side(loader, bare, rounds)
+    cpu = statistics.median(cpu_seconds(bare) / cpu_seconds(loader) for _ in range(rounds))
+    pixels = next(data.decoded(rows, AUGMENTATION, range(len(rows))))
+    normalising = min(cpu_seconds(lambda: data.normalise(pixels)) for _ in range(rounds)) / batch
     return (
-        f"{threads} thread{'s' * (threads > 1)}: {100 / ratio:.0f} % of a bare decode_jpeg loop on as many "
-        f"({COUNTED / ours:,.0f} and {COUNTED / theirs:,.0f} images/s), {100 * cpu:.0f} % by CPU time; "
-        "crop, resize to 224 pixels and flip on top; "
+        f"{threads} thread{'s' * (threads > 1)}: {100 / ratio:.0f} % of a loop of decode_jpeg on as many "
+        f"({rows.numel() / ours:,.0f} and {rows.numel() / theirs:,.0f} images/s), {100 * cpu:.0f} % by CPU time; "
+        "the loader also crops, resizes to 224 pixels and flips; "
         f"normalising on the CPU {1000 * normalising:.2f} ms an image"
     )
 
 
 def cpu_seconds(work):
-    """What the threads of this process compute for."""
+    """CPU time of all threads of this process."""
     began = time.process_time()
     work()
     return time.process_time() - began
@@ -120,12 +131,12 @@ def resident():
     return int(line.split()[1]) / 1024
 
 
-def train(file):
-    """Read every image once, training a small ResNet on some of the batches; prints resident memory on the way."""
+def train(file, batch):
+    """Read every image once and train a small ResNet on some of the batches; prints resident memory."""
     torch.set_num_threads(1)
     data = EncodedData(Store(file), ["only"], torch.device("cpu"), workers=2)
-    count = data.size("only", "train") // BATCH * BATCH
-    rows = torch.randperm(count, generator=torch.Generator().manual_seed(0)).reshape(-1, BATCH)
+    count = data.size("only", "train") // batch * batch
+    rows = torch.randperm(count, generator=torch.Generator().manual_seed(0)).reshape(-1, batch)
     network = models.build(Architecture("resnet", 14, 16), MODEL, (224, 224, 3), 10)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
     seen, began = [], time.perf_counter()
@@ -140,4 +151,4 @@ def train(file):
 
 
 if __name__ == "__main__":
-    train(Path(sys.argv[1]))
+    train(Path(sys.argv[1]), int(sys.argv[2]))

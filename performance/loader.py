@@ -1,4 +1,4 @@
-"""Prepared store with batched augmentation against a torchvision data set, PIL transforms and DataLoader (one core)."""
+"""Prepared store with batched augmentation, against torchvision's data set, PIL transforms and DataLoader, one core."""
 
 import tempfile
 from pathlib import Path
@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import CIFAR10
 
-from scalarization.benchmarks import DomainData
+from scalarization.benchmarks.base import DomainData
+from scalarization.config import AugmentationOptions
 from scalarization.data.augmentation import Augmentation
 from scalarization.data.device import DeviceData
 from scalarization.data.prepare import write_store
@@ -18,26 +19,29 @@ from scalarization.data.store import Store
 
 IMAGES, BATCH, SIZE = 2560, 256, 32
 RECIPES = {
-    "crop and flip": {"crop_padding": 4, "flip": True, "randaugment": None},
-    "crop, flip and RandAugment": {"crop_padding": 4, "flip": True, "randaugment": {"num_ops": 2, "magnitude": 9}},
+    "crop and flip": AugmentationOptions(crop_padding=4, flip=True),
+    "crop, flip and RandAugment": AugmentationOptions(
+        crop_padding=4, flip=True, randaugment={"num_ops": 2, "magnitude": 9}
+    ),
 }
 
 
-def measure():
+def measure(tiny=False):
     """Lines of results, one per recipe."""
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
-    # Smooth random colour pictures: neither side's work depends on what they show.
-    coarse = rng.integers(0, 256, (IMAGES, 8, 8, 3), dtype=np.uint8)
+    count, rounds = (BATCH, 1) if tiny else (IMAGES, 5)
+    # Smooth random colours: the time of neither side depends on the content.
+    coarse = rng.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
     images = coarse.repeat(4, axis=1).repeat(4, axis=2)
-    labels = rng.integers(0, 10, IMAGES)
+    labels = rng.integers(0, 10, count)
     for name, recipe in RECIPES.items():
         with tempfile.TemporaryDirectory() as directory:
-            yield _compare(name, recipe, images, labels, Path(directory))
+            yield _compare(name, recipe, images, labels, Path(directory), rounds)
 
 
-def _compare(name, recipe, images, labels, directory):
-    rows = np.arange(IMAGES)
+def _compare(name, recipe, images, labels, directory, rounds):
+    rows = np.arange(len(images))
     splits = {"train": rows, "validation": rows[:0], "test": rows[:0]}
     write_store(
         directory / "store", "random", {"only": DomainData(images, labels, splits)}, {"classes": list(range(10))}
@@ -46,13 +50,13 @@ def _compare(name, recipe, images, labels, directory):
     augmentation = Augmentation(recipe)
 
     def batched():
-        order = torch.randperm(IMAGES)
+        order = torch.randperm(len(images))
         for step, batch in enumerate(order.split(BATCH)):
             data.batch(batch, augmentation, step)
 
     steps = [transforms.RandomCrop(SIZE, padding=4), transforms.RandomHorizontalFlip()]
-    if recipe["randaugment"]:
-        steps.append(transforms.RandAugment(**recipe["randaugment"]))
+    if recipe.randaugment:
+        steps.append(transforms.RandAugment(recipe.randaugment.num_ops, recipe.randaugment.magnitude))
     steps += [transforms.ToTensor(), transforms.Normalize((0.5,) * 3, (0.25,) * 3)]
     loader = DataLoader(_dataset(images, labels, transforms.Compose(steps)), BATCH, shuffle=True)
 
@@ -60,15 +64,16 @@ def _compare(name, recipe, images, labels, directory):
         for _ in loader:
             pass
 
-    ours, theirs, ratio = side_by_side(batched, torchvision_loader, rounds=5)
+    ours, theirs, ratio = side_by_side(batched, torchvision_loader, rounds)
+    count = len(images)
     return (
         f"{name}: {1 / ratio:.1f} times as fast "
-        f"({IMAGES / ours:,.0f} and {IMAGES / theirs:,.0f} images/s per core, {SIZE} px RGB, batches of {BATCH})"
+        f"({count / ours:,.0f} and {count / theirs:,.0f} images/s per core, {SIZE} px RGB, batches of {BATCH})"
     )
 
 
 def _dataset(images, labels, transform):
-    """As torchvision's CIFAR10: arrays in memory, one PIL image per item."""
+    """A data set like torchvision's CIFAR10: arrays in memory, one PIL image per item."""
     dataset = CIFAR10.__new__(CIFAR10)
     dataset.data, dataset.targets = images, labels.tolist()
     dataset.transform, dataset.target_transform = transform, None

@@ -1,43 +1,44 @@
 """Task gradients: ours, TorchJD's mtl_backward + jac_to_grad, and a loop of autograd.grad, in uniform steps.
 
-Multi-task: the bound is (1 + 2 T) / 3 uniform steps, a forward pass being half as dear as a backward pass.
+Multi-task: the bound is (1 + 2 T) / 3 uniform steps, since a forward pass takes half the time of a backward pass.
 Multi-domain without BatchNorm: about one step, because the batch is split by domain.
 """
 
-import statistics
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from sides import in_turn, median_ratio
 from torchjd.aggregation import Mean
 from torchjd.autojac import jac_to_grad, mtl_backward
 
 from scalarization import models
 from scalarization.architectures import Architecture
+from scalarization.config import ViTOptions
 from scalarization.data.device import DeviceData
 from scalarization.data.prepare import prepare
 from scalarization.data.store import Store
-from scalarization.methods._base import flatten
-from scalarization.training.bench import peak_bytes
+from scalarization.methods.base import flatten
 from scalarization.training.gradients import Batch, TaskGradients
 from scalarization.training.objectives import AttributeObjective, DomainObjective
+from scalarization.training.profile import peak_bytes
 
 CPU = torch.device("cpu")
-OPTIONS = {"patch": 8, "heads": 4, "mlp_ratio": 2, "drop_path": 0.0}
-IMAGES, ROUNDS = 64, 9
+OPTIONS = ViTOptions(patch=8, heads=4, mlp_ratio=2, drop_path=0.0)
+IMAGES = 64
 
 
-def measure():
+def measure(tiny=False):
     """Lines of results."""
     torch.set_num_threads(1)
-    for tasks in (2, 8, 40):
-        yield from _multi_task(tasks)
-    for domains in (2, 6):
-        yield from _multi_domain(domains)
+    rounds = 1 if tiny else 9
+    for tasks in (2,) if tiny else (2, 8, 40):
+        yield from _multi_task(tasks, rounds)
+    for domains in (2,) if tiny else (2, 6):
+        yield from _multi_domain(domains, rounds)
 
 
-def _multi_task(tasks):
+def _multi_task(tasks, rounds):
     names = {f"task_{n}": [f"attribute_{n}"] for n in range(tasks)}
     objective = AttributeObjective("people", names, [a for task in names.values() for a in task])
     network = models.build(Architecture("vit", 2, 48), OPTIONS, (32, 32, 3), tasks)
@@ -61,27 +62,27 @@ def _multi_task(tasks):
 
     def torchjd():
         features = models.features(network, batch.images)
-        found = objective.task_losses(models.head(network)(features), batch.labels, batch.domains, batch.counts)
+        losses = objective.task_losses(models.head(network)(features), batch.labels, batch.domains, batch.counts)
         heads = list(models.head(network).parameters())
         mtl_backward(
-            list(found), features=features, tasks_params=[heads] * tasks, shared_params=ours.shared, retain_graph=True
+            list(losses), features=features, tasks_params=[heads] * tasks, shared_params=ours.shared, retain_graph=True
         )
         jac_to_grad(ours.shared, Mean())
         network.zero_grad()
 
     def loop():
-        found = objective.task_losses(network(batch.images), batch.labels, batch.domains, batch.counts)
+        losses = objective.task_losses(network(batch.images), batch.labels, batch.domains, batch.counts)
         rows = torch.empty(tasks, ours.size)
         for task in range(tasks):
-            flatten(torch.autograd.grad(found[task], ours.shared, retain_graph=task < tasks - 1), rows[task])
+            flatten(torch.autograd.grad(losses[task], ours.shared, retain_graph=task < tasks - 1), rows[task])
         return Mean()(rows)
 
     bound = (1 + 2 * tasks) / 3
     sides = {"uniform step": step, "ours": gradients, "TorchJD": torchjd, "loop of autograd.grad": loop}
-    yield from _report(f"multi-task, T = {tasks} (bound {bound:.1f})", sides, bound)
+    yield from _report(f"multi-task, T = {tasks} (bound {bound:.1f})", sides, bound, rounds)
 
 
-def _multi_domain(domains):
+def _multi_domain(domains, rounds):
     with TemporaryDirectory() as directory:
         styles = ["twemoji", "noto", "fluent_flat", "fluent_contrast", "emojione", "openmoji"][:domains]
         prepare(Path(directory), "emoji_styles", styles, Path())
@@ -105,29 +106,21 @@ def _multi_domain(domains):
         return Mean()(jacobian)
 
     def loop():
-        found = objective.task_losses(network(batch.images), batch.labels, batch.domains, batch.counts)
+        losses = objective.task_losses(network(batch.images), batch.labels, batch.domains, batch.counts)
         rows = torch.empty(domains, ours.size)
         for task in range(domains):
-            flatten(torch.autograd.grad(found[task], ours.shared, retain_graph=task < domains - 1), rows[task])
+            flatten(torch.autograd.grad(losses[task], ours.shared, retain_graph=task < domains - 1), rows[task])
         return Mean()(rows)
 
     sides = {"uniform step": step, "ours": gradients, "loop of autograd.grad": loop}
-    yield from _report(f"multi-domain, T = {domains} (bound 1.0)", sides, 1.0)
+    yield from _report(f"multi-domain, T = {domains} (bound 1.0)", sides, 1.0, rounds)
 
 
-def _report(title, sides, bound):
-    seconds = {name: [] for name in sides}
-    for work in sides.values():
-        work()
-    for _ in range(ROUNDS):
-        for name, work in sides.items():
-            began = time.perf_counter()
-            work()
-            seconds[name].append(time.perf_counter() - began)
+def _report(title, sides, bound, rounds):
+    seconds = in_turn(sides, rounds)
     memory = {name: peak_bytes(work, CPU) for name, work in sides.items()}
-    base = seconds["uniform step"]
     for name in list(sides)[1:]:
-        ratio = statistics.median(a / b for a, b in zip(seconds[name], base, strict=True))
+        ratio = median_ratio(seconds[name], seconds["uniform step"])
         yield (
             f"{title}: {name}: {ratio:.2f} uniform steps ({ratio / bound:.2f} of the bound), "
             f"peak memory {memory[name] / memory['uniform step']:.2f} of a uniform step's"

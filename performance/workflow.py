@@ -7,24 +7,30 @@ import time
 
 from scalarization.config import ROOT
 
+CALLS = {
+    "demo, nothing to do": ["--cores", "all"],
+    "paper, dry run": ["--cores", "all", "--dry-run", "--quiet", "all", "--config", "preset=paper"],
+}
+#: The same without running anything.
+TINY_CALLS = {"smoke, dry run": ["--cores", "all", "--dry-run", "--quiet", "all", "--config", "preset=smoke"]}
 
-def measure():
+
+def measure(tiny=False):
     """Lines of results."""
-    trivial = _median(["--version"])
-    for name, arguments in {
-        "demo, nothing to do": ["--cores", "all"],
-        "paper, dry run": ["--cores", "all", "--dry-run", "--quiet", "all", "--config", "preset=paper"],
-    }.items():
-        seconds = _median(arguments)
+    rounds = 1 if tiny else 3
+    trivial = _median(["--version"], rounds)
+    for name, arguments in (TINY_CALLS if tiny else CALLS).items():
+        seconds = _median(arguments, rounds)
         yield f"{name}: {seconds:.1f} s, {seconds / trivial:.1f} times `snakemake --version` ({trivial:.1f} s)"
 
 
-def _median(arguments):
+def _median(arguments, rounds):
+    """Median seconds of some calls of snakemake."""
     seconds = []
-    for _ in range(3):
-        began = time.perf_counter()
+    for _ in range(rounds):
+        start = time.perf_counter()
         run = subprocess.run([sys.executable, "-m", "snakemake", *arguments], cwd=ROOT, capture_output=True, text=True)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.perf_counter() - start)
         if run.returncode:
-            raise SystemExit(run.stderr)
+            raise SystemExit(run.stdout + run.stderr)
     return statistics.median(seconds)

@@ -1,6 +1,6 @@
-"""Small archives in the exact formats in which the paper's data sets are published, of random images and labels.
+"""Small archives of random images and labels in the exact formats in which the paper's data sets are published.
 
-As a command, all of them in one directory that `data_dir` can name: python tests/archives.py DIRECTORY [--seed 0]
+As a command, it writes all of them into a directory for `data_dir`: python tests/archives.py DIRECTORY [--seed 0]
 """
 
 import argparse
@@ -23,13 +23,13 @@ PER_CLASS = {"cifar10": {"train": 20, "test": 3}, "stl10": {"train": 10, "test":
 #: CelebA: images in the official partition's 0, 1 and 2.
 FACES = (30, 8, 10)
 #: DomainNet: images of each of the first classes in the official train and test lists.
-PER_DOMAIN = dict.fromkeys(domainnet.INFO.domains, ((6, 5, 4, 5), (2, 2, 2, 2)))
+PER_DOMAIN = dict.fromkeys(domainnet.BENCHMARK.domains, ((6, 5, 4, 5), (2, 2, 2, 2)))
 #: Taskonomy: views of every building.
 VIEWS = ("point_0_view_0", "point_12_view_3")
 
 
 def write_all(directory, seed=0):
-    """Archives of every benchmark of the paper, and SHA256SUMS, without which they would not be the published ones."""
+    """Archives of every benchmark of the paper, and SHA256SUMS, which replaces the published checksums."""
     generator = np.random.default_rng(seed)
     directory.mkdir(parents=True, exist_ok=True)
     write_cifar(directory, generator)
@@ -41,7 +41,7 @@ def write_all(directory, seed=0):
 
 
 def write_sums(directory):
-    """SHA256SUMS of all files but Taskonomy's, as `sha256sum` writes it."""
+    """SHA256SUMS of all files but Taskonomy's, in the format of `sha256sum`."""
     files = [f for f in sorted(directory.rglob("*")) if f.is_file() and "taskonomy" not in f.parts]
     lines = [f"{hashlib.sha256(f.read_bytes()).hexdigest()}  {f.relative_to(directory).as_posix()}\n" for f in files]
     (directory / "SHA256SUMS").write_text("".join(lines))
@@ -51,15 +51,18 @@ def write_sums(directory):
 
 
 def write_cifar(directory, generator, packed=True):
-    """Pickled batches: `data` [N, 3072] uint8, red, green and blue plane in turn, each row by row; -> split -> both."""
+    """Pickled batches: `data` [N, 3072] uint8, one plane per colour, each in row-major order.
+
+    Returns: split -> (data, labels).
+    """
     files, written = {}, {}
     for split, names in (("train", [f"data_batch_{n}" for n in range(1, 6)]), ("test", ["test_batch"])):
         labels = generator.permutation(np.repeat(np.arange(10), PER_CLASS["cifar10"][split]))
         data = generator.integers(0, 256, size=(len(labels), 3072), dtype=np.uint8)
         parts = zip(names, np.array_split(data, len(names)), np.array_split(labels, len(names)), strict=True)
         for name, part, part_labels in parts:
-            shown = [f"{CIFAR[label]}_s_{n:06d}.png" for n, label in enumerate(part_labels)]
-            content = {"batch_label": name, "labels": part_labels.tolist(), "data": part, "filenames": shown}
+            filenames = [f"{CIFAR[label]}_s_{n:06d}.png" for n, label in enumerate(part_labels)]
+            content = {"batch_label": name, "labels": part_labels.tolist(), "data": part, "filenames": filenames}
             files[name] = python2_pickle(content)
         written[split] = data, labels
     files["batches.meta"] = python2_pickle({"num_cases_per_batch": 40, "label_names": CIFAR, "num_vis": 3072})
@@ -69,11 +72,14 @@ def write_cifar(directory, generator, packed=True):
 
 
 def write_stl(directory, generator, packed=True):
-    """Binary files: 96 x 96 images, three planes each, column by column; labels from 1; -> what was written, small."""
+    """Binary files: 96 x 96 images, one plane per colour, in column-major order; labels from 1.
+
+    Returns: split -> (images as blocks of one colour [N, 4, 4, 3], labels from 0).
+    """
     files, written = {}, {}
     for split in ("test", "train"):
         labels = generator.permutation(np.repeat(np.arange(10), PER_CLASS["stl10"][split]))
-        # Blocks of 24 x 24 equal pixels: a reduction to 32 x 32 has the colour of each block near its middle.
+        # Blocks of 24 x 24 equal pixels: after reduction to 32 x 32 the middle of each block keeps its colour.
         small = generator.integers(0, 256, size=(len(labels), 4, 4, 3), dtype=np.uint8)
         images = small.repeat(24, axis=1).repeat(24, axis=2)
         files[f"{split}_X.bin"] = images.transpose(0, 3, 2, 1).tobytes()
@@ -87,7 +93,7 @@ def write_stl(directory, generator, packed=True):
 
 
 def python2_pickle(value):
-    """A value as cPickle of Python 2 wrote it under protocol 2: texts and contents of arrays are byte strings."""
+    """A value in the form of Python 2's cPickle under protocol 2: strings and array contents are byte strings."""
     return b"\x80\x02" + _python2(value) + b"."
 
 
@@ -117,19 +123,19 @@ def _put(directory, folder, archive, files, packed):
             (directory / folder / name).write_bytes(content)
 
 
-def write_tar(file, members, folder=None, odd=()):
-    """A .tar.gz of path -> content, the folder's own entry before them and any odd entries after."""
+def write_tar(file, entries, folder=None, extra=()):
+    """A .tar.gz of path -> content, with the folder's own entry before them and extra entries after them."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(file, "w:gz", compresslevel=1) as archive:
         if folder:
             entry = tarfile.TarInfo(f"{folder}/")
             entry.type = tarfile.DIRTYPE
             archive.addfile(entry)
-        for path, content in members.items():
+        for path, content in entries.items():
             entry = tarfile.TarInfo(path)
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
-        for entry in odd:
+        for entry in extra:
             archive.addfile(entry)
 
 
@@ -137,12 +143,15 @@ def write_tar(file, members, folder=None, odd=()):
 
 
 def write_celeba(directory, generator, faces=FACES, packed=True):
-    """Aligned faces, their lists in the official order of attributes; -> names, attributes -1 and 1, partition."""
+    """Aligned faces, and their lists with attributes in the official order.
+
+    Returns: names of the images, attribute -> values -1 and 1, partition.
+    """
     folder = directory / "celeba"
     folder.mkdir(parents=True, exist_ok=True)
     total = sum(faces)
     names = [f"{number:06d}.jpg" for number in range(1, total + 1)]
-    header = sorted(celeba.INFO.attributes, key=str.lower)
+    header = sorted(celeba.BENCHMARK.labels.attributes, key=str.lower)
     values = generator.choice([-1, 1], (total, 40))
     partition = np.repeat([0, 1, 2], faces)
     lists = {
@@ -176,7 +185,10 @@ def write_celeba(directory, generator, faces=FACES, packed=True):
 
 
 def write_domainnet(directory, generator, sizes=PER_DOMAIN):
-    """<domain>.zip and its two lists; -> path inside the archives -> content."""
+    """<domain>.zip and its two lists of every domain.
+
+    Returns: path inside the archives -> content.
+    """
     folder, contents = directory / "domainnet", {}
     folder.mkdir(parents=True, exist_ok=True)
     for domain, counts_by_split in sizes.items():
@@ -217,15 +229,18 @@ def encoded(image, kind="JPEG", **options):
 
 
 def write_taskonomy(directory, size=512, views=lambda building: VIEWS, tool=False):
-    """Folders of every building; `tool`: as the authors' tool leaves them; -> (building, view) -> kind -> array."""
+    """Folders of every building, as the archives unpack or, with `tool`, as the authors' download tool writes them.
+
+    Returns: (building, view) -> kind of file -> array.
+    """
     written = {}
     for buildings in taskonomy.BUILDINGS.values():
         for building in buildings:
             for view in views(building):
                 arrays = _view(len(written), size)
                 for kind, array in arrays.items():
-                    place = f"{kind}/taskonomy/{building}" if tool else f"{building}_{kind}"
-                    folder = directory / "taskonomy" / place
+                    name = f"{kind}/taskonomy/{building}" if tool else f"{building}_{kind}"
+                    folder = directory / "taskonomy" / name
                     folder.mkdir(parents=True, exist_ok=True)
                     Image.fromarray(array).save(folder / f"{view}_domain_{kind}.png", compress_level=1)
                 written[building, view] = arrays
@@ -236,7 +251,7 @@ def _view(number, size):
     """One view: 8-bit RGB image and normals, 16-bit depth and edges, 8-bit labels; all differ from view to view."""
     generator = np.random.default_rng(number)
     blocks = generator.integers(0, 256, (16, 16, 3), dtype=np.uint8).repeat(size // 16, 0).repeat(size // 16, 1)
-    depth = np.full((size, size), 512 * 3 + number, dtype=np.uint16)  # 3 m and a bit
+    depth = np.full((size, size), 512 * 3 + number, dtype=np.uint16)  # slightly more than 3 m
     depth[:, : size // 4] = taskonomy.NO_SURFACE  # the scan has a hole
     edges = np.zeros((size, size), dtype=np.uint16)
     edges[size // 2 :] = 65535

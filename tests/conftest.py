@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: small presets, configurations, a prepared store of the bundled digits."""
 
+import contextlib
 import copy
 import json
 import os
@@ -88,7 +89,7 @@ def smoke():
     from scalarization.config import parse_value
 
     preset = parse_value((ROOT / "workflow" / "presets" / "smoke.yaml").read_text())
-    del preset["costs"], preset["conflicts"], preset["searches"]
+    del preset["profiles"], preset["conflicts"], preset["searches"]
     preset["benchmarks"] = {"digits": preset["benchmarks"]["digits"]}
     preset["experiments"] = {"digits_pair": preset["experiments"]["digits_pair"]}
     preset["artifacts"] = {a: s for a, s in preset["artifacts"].items() if s.get("experiment") == "digits_pair"}
@@ -115,9 +116,30 @@ def write_config():
 def make_plan(tmp_path):
     """(preset's content, **knobs) -> its plan; files are below tmp_path."""
     from scalarization.config import load_config
-    from scalarization.experiments import Plan
+    from scalarization.plan import load_plan
 
-    return lambda content, **knobs: Plan(load_config(_write_config(tmp_path, content, **knobs)))
+    return lambda content, **knobs: load_plan(load_config(_write_config(tmp_path, content, **knobs)))
+
+
+@pytest.fixture(scope="session")
+def shipped_plan(tmp_path_factory):
+    """(name of a shipped preset, **knobs) -> its plan; other knobs have their defaults. Tests share it."""
+    from scalarization.config import load_config
+    from scalarization.plan import load_plan
+
+    directory = tmp_path_factory.mktemp("shipped")
+    plans = {}
+
+    def shipped_plan(name, **knobs):
+        key = json.dumps([name, knobs], sort_keys=True)
+        if key not in plans:
+            file = directory / "config.yaml"
+            places = {"results": str(directory / "results"), "reports": str(directory / "reports")}
+            file.write_text(yaml.safe_dump({"preset": name, **places, **knobs}))
+            plans[key] = load_plan(load_config(file))
+        return plans[key]
+
+    return shipped_plan
 
 
 @pytest.fixture(scope="session")
@@ -160,33 +182,30 @@ def one_thread():
 
 
 def recipe(**changes):
-    """A recipe as a cell's specification has it: the schema's defaults, computed the same way on every machine."""
-    from scalarization.config import schema, with_defaults
+    """A recipe: the defaults with changes, computed the same way on every machine."""
+    from scalarization.config import Recipe
 
     given = {"lr": 1e-2, "batch_size": 24, "epochs": 2, "precision": "float32", "compile": False, **changes}
-    filled = with_defaults(given, schema()["$defs"]["recipe"])
-    return {key: value for key, value in filled.items() if key not in ("epochs", "steps_per_epoch")}
+    return Recipe.model_validate(given)
 
 
-class Left(Exception):
-    """Raised to leave training."""
+class StopTrainingError(Exception):
+    """Raised to stop training after a step."""
 
 
 def train(trainer, until=None):
-    """Train as a job does, to the end or to the end of step number `until`; the trainer."""
+    """Train as a job does, to the end or to the end of step number `until`; returns the trainer."""
 
     def after_step():
         if trainer.step == until:
-            raise Left
+            raise StopTrainingError
 
-    try:
-        while trainer.epoch < trainer.cell.specification["epochs"]:
+    with contextlib.suppress(StopTrainingError):
+        while trainer.epoch < trainer.cell.specification.epochs:
             trainer.train_epoch(after_step)
             trainer.evaluate_epoch()
             if trainer.step < trainer.cell.steps:
                 after_step()
-    except Left:
-        pass
     return trainer
 
 
@@ -197,25 +216,25 @@ def check_page(monkeypatch):
     from matplotlib.text import Text
 
     def check_page(figure):
-        boxes, found = [], []
+        boxes, texts = [], []
 
         def record(text, renderer):
             if text.get_visible() and text.get_text().strip():
                 boxes.append(text.get_window_extent(renderer).extents)
-                found.append(text)
+                texts.append(text)
 
         monkeypatch.setattr(Text, "draw", record)
         # Not a mark of the test: that also turns into errors what earlier tests of the process left to be collected.
         with warnings.catch_warnings(action="error"):
             figure.draw_without_rendering()
-        names, boxes = [text.get_text() for text in found], np.array(boxes)
+        names, boxes = [text.get_text() for text in texts], np.array(boxes)
         outside = (boxes[:, :2] < -1).any(axis=1) | (boxes[:, 2:] > figure.bbox.size + 1).any(axis=1)
         assert not outside.any(), np.array(names)[outside]
         low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
         high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
         overlap = np.triu((high - low > 2).all(axis=2), k=1)
         assert not overlap.any(), [(names[i], names[j]) for i, j in np.argwhere(overlap)]
-        assert min(text.get_fontsize() for text in found) >= 5
+        assert min(text.get_fontsize() for text in texts) >= 5
 
     return check_page
 

@@ -1,8 +1,8 @@
-"""Made-up images with maps, small enough for a step in a hundredth of a second."""
+"""Random images with maps, so small that a training step takes a hundredth of a second."""
 
 import numpy as np
 
-from scalarization.benchmarks import DenseData, MapFormat
+from scalarization.benchmarks.base import DenseData, MapFormat
 from scalarization.data.dense_store import write_dense_store
 from scalarization.data.store import Store
 
@@ -18,7 +18,7 @@ MAPS = {
 
 
 def arrays(number):
-    """Image and maps of one image; red grows with the column, so that it shows whether an image was flipped."""
+    """An image and its maps; red grows with the column, which shows whether an image was flipped."""
     generator = np.random.default_rng(number)
     image = generator.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
     image[..., 0] = np.arange(SIZE) * 7
@@ -30,16 +30,16 @@ def arrays(number):
 
 
 def write(directory, maps=MAPS):
-    """Prepared store of made-up images."""
+    """Prepared store of random images."""
     ends = np.cumsum([0, *SPLITS.values()]).tolist()
     splits = {split: list(range(a, b)) for split, a, b in zip(SPLITS, ends, ends[1:], strict=False)}
     data = DenseData(splits, lambda number: {k: a for k, a in arrays(number).items() if k == "images" or k in maps})
-    write_dense_store(directory, "made_up", "made_up", data, maps, {"setting": "mtl", "classes": [], "attributes": []})
+    write_dense_store(directory, "random", "random", data, maps, {"setting": "mtl", "classes": [], "attributes": []})
     return Store(directory / "dataset.json")
 
 
 def standardised(store, task, values):
-    """Maps [..., C] by the definition, in float64; NaN where unknown."""
-    facts = store.facts["maps"][task]
-    known = np.ones(values.shape, bool) if facts["invalid"] is None else values != facts["invalid"]
-    return (np.where(known, values.astype(float), np.nan) - np.array(facts["mean"])) / np.array(facts["std"])
+    """Maps [..., C] standardised by the definition, in float64; NaN where unknown."""
+    described = store.maps[task]
+    known = np.ones(values.shape, bool) if described["invalid"] is None else values != described["invalid"]
+    return (np.where(known, values.astype(float), np.nan) - np.array(described["mean"])) / np.array(described["std"])

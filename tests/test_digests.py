@@ -1,4 +1,4 @@
-"""What a job's code digest reacts to, which way imports go, and what planning imports."""
+"""What a job's code digest reacts to: real edits of a copy of the package."""
 
 import ast
 import json
@@ -15,46 +15,9 @@ MODULES = sorted(
     ".".join(f.relative_to(digests.PACKAGE).with_suffix("").parts).removesuffix("__init__").rstrip(".")
     for f in digests.PACKAGE.rglob("*.py")
 )
-MODULES = [m for m in MODULES if m]
-
-# Part of the package -> parts that it must not import, directly or not. Imports go downward only (design.md):
-# figures -> analysis -> experiments; training -> methods, models, data -> benchmarks.
-COMPUTING = {"training", "data", "models"}
-DRAWING = {"figures", "tables"}
-FORBIDDEN = {
-    "figures": COMPUTING | {"cli", "conflicts", "search"},
-    "tables": COMPUTING | {"cli", "conflicts", "search"},
-    "analysis": COMPUTING | DRAWING | {"cli"},
-    "experiments": COMPUTING | DRAWING | {"analysis", "cli", "costs", "storage"},
-    "search": DRAWING | {"cli", "costs"},
-    "training": DRAWING | {"analysis", "cli", "costs", "search"},
-    "data": DRAWING | {"analysis", "cli", "costs", "training", "methods", "models", "experiments"},
-    "models": DRAWING | {"analysis", "cli", "costs", "training", "methods", "data", "experiments", "benchmarks"},
-    "methods": DRAWING | {"analysis", "cli", "costs", "training", "data", "models", "experiments", "benchmarks"},
-    "benchmarks": DRAWING | COMPUTING | {"analysis", "cli", "costs", "methods", "experiments"},
-    "config": DRAWING | COMPUTING | {"analysis", "cli", "costs", "methods", "experiments", "benchmarks"},
-}
-
-
-def everything_imported(module):
-    found, pending = set(), [module]
-    while pending:
-        for name in digests.imports(pending.pop()) - found:
-            found.add(name)
-            pending.append(name)
-    return found
-
-
-@pytest.mark.parametrize("module", [m for m in MODULES if m.split(".")[0] in FORBIDDEN])
-def test_imports_go_downward_only(module):
-    upward = {m for m in everything_imported(module) if m.split(".")[0] in FORBIDDEN[module.split(".")[0]]}
-    assert not upward
-
-
-def test_every_part_of_the_package_has_a_layer():
-    # A new part must be put into the table above (or stay a single module at the top or bottom of it).
-    packages = {m.split(".")[0] for m in MODULES if "." in m}
-    assert packages <= set(FORBIDDEN)
+MODULES = [module for module in MODULES if module]
+#: What imports by name at run time; whoever computes a digest must give what is imported so.
+REGISTRIES = {"benchmarks", "methods", "models", "figures", "tables", "plan.artifacts"}
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -63,63 +26,91 @@ def test_digests_see_every_import(module):
     for node in ast.walk(ast.parse(digests.module_file(module).read_bytes())):
         assert not (isinstance(node, ast.ImportFrom) and node.level), "a relative import"
         if isinstance(node, ast.Attribute) and node.attr == "import_module":
-            assert digests.module_file(module).name == "__init__.py", "only registries import by name"
+            assert module in REGISTRIES, "only registries import by name"
 
 
-def test_training_core_is_found_by_its_imports():
-    found = digests.closure(("training.loop", "models.vit", "methods.grid"))
+def test_the_training_core_is_reached_by_its_imports():
+    modules = digests.closure(("training.loop", "data.loading", "models.vit", "methods.grid"))
     assert {
         "data.sampling",
         "data.augmentation",
         "data.device",
         "data.encoded",
+        "data.dense",
         "models",
         "seeds",
+        "weights",
         "training.gradients",
         "training.objectives",
-        "methods._base",
-        "training.schedule",
-    } <= found
-    assert not {m for m in found if m.split(".")[0] in DRAWING | {"analysis", "cli"}}
-    assert not {"methods.uniform", "methods.cagrad", "methods._rotograd", "benchmarks.digits"} & found
+        "training.objectives.domains",
+        "training.steps",
+        "training.optimization",
+        "methods.base",
+    } <= modules
+    packages = {module.split(".")[0] for module in modules}
+    assert not {"figures", "tables", "plotting", "analysis", "search", "reports", "cluster", "cli"} & packages
+    assert not {"methods.uniform", "methods.cagrad", "methods._rotograd", "benchmarks.digits"} & modules
 
 
-# --- What changes a digest: real edits of a copy of the package ---
+def test_planning_counts_for_nothing():
+    for module in ("config.models", "plan", "plan.cells", "specification", "methods", "methods.info", "storage"):
+        assert digests.is_planning(module)
+        assert digests.code_digest("seeds", module) == digests.code_digest("seeds")
+    for module in ("weights", "seeds", "architectures.resnet", "methods.grid", "benchmarks.splits", "data.store"):
+        assert not digests.is_planning(module)
+
+
+# --- What changes a digest ---
 
 DIGESTS = """
 import json
-from scalarization.digests import code_digest, counting_digest, training_digest
+from types import SimpleNamespace as Namespace
+from scalarization.digests import code_digest
+from scalarization.plan import fingerprints
+
+def cell(method, counts_conflicts=False):
+    architecture = Namespace(family="vit")
+    return Namespace(method=method, architecture=architecture, counts_conflicts=counts_conflicts, describe=dict)
+
+search = Namespace(cell=cell("uniform"), describe=dict)
+profile = Namespace(cell=cell("uniform"), describe=dict, methods=["uniform", "cagrad"])
 print(json.dumps({
-    "grid": training_digest("vit", "grid"),
-    "uniform": training_digest("vit", "uniform"),
-    "conflicts": counting_digest("vit"),
-    "prepare": code_digest(*PREPARE),
+    "grid": fingerprints.cell_code(cell("grid")),
+    "uniform": fingerprints.cell_code(cell("uniform")),
+    "pbt": fingerprints.cell_code(cell("pbt")),
+    "conflicts": fingerprints.cell_code(cell("uniform", counts_conflicts=True)),
+    "members": fingerprints.search_code(search),
+    "search": fingerprints.of_search(search),
+    "profile": fingerprints.of_profile(profile),
+    "prepare": fingerprints.of_store("digits"),
     "query": code_digest("analysis", "analysis.figure_b"),
-    "drawing": code_digest("figures", "figures.figure_b"),
+    "drawing": fingerprints.of_drawing(Namespace(output="figure", drawing="figures.figure_b")),
 }))
 """
 
 
-@pytest.fixture(scope="module")
-def prepare_roots(root):
-    """What the workflow itself gives to `code_digest` for the rule `prepare` of digits."""
-    text = (root / "workflow/rules/data.smk").read_text()
-    (call,) = [line for line in text.splitlines() if "code_digest(" in line]
-    return eval(call.split("code_digest")[1].rstrip(",").replace("wildcards.benchmark", "'digits'"))
+def only_code(directory, names):
+    """For `copytree`: what to leave out."""
+    return [name for name in names if ("." in name and not name.endswith(".py")) or name == "__pycache__"]
 
 
 @pytest.fixture
 def package(tmp_path, root):
     """A copy of the package that may be edited."""
-    shutil.copytree(root / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(root / "src", tmp_path / "src", ignore=only_code)
     return tmp_path / "src" / "scalarization"
 
 
-def digests_of(package, prepare_roots):
+def digests_of(package):
     environment = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
-    code = DIGESTS.replace("PREPARE", repr(prepare_roots))
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", DIGESTS], env=environment, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def unchanged(root):
+    """The digests of the package as it is."""
+    return digests_of(root / "src" / "scalarization")
 
 
 def replace(package, file, old, new):
@@ -129,98 +120,79 @@ def replace(package, file, old, new):
 
 
 LOSS = "return functional.cross_entropy(logits, labels)\n"
-TRAINING = {"grid", "uniform", "conflicts"}
+TOP = "from __future__ import annotations\n"
+MARK = f"{TOP}HERE = 1\n"
+TRAINING = {"grid", "uniform", "pbt", "conflicts", "members", "search", "profile"}
+# Methods, and what is trained with them: a search trains with uniform weights, a profile compares uniform and cagrad.
+UNIFORM = {"uniform", "conflicts", "members", "search", "profile"}
 # (file, text, its replacement) -> digests that change.
 EDITS = {
-    "loss": ("training/objectives.py", LOSS, LOSS.replace("labels)", "labels, label_smoothing=0.1)"), TRAINING),
-    "optimiser": ("training/schedule.py", "torch.optim.AdamW(groups", "torch.optim.Adam(groups", TRAINING),
-    "schedule": ("training/schedule.py", "peak * 0.5 *", "peak * 0.4 *", TRAINING),
-    "evaluation": ("training/objectives.py", "BATCH = 500", "BATCH = 501", TRAINING),
+    "loss": ("training/objectives/domains.py", LOSS, LOSS.replace("labels)", "labels, label_smoothing=0.1)"), TRAINING),
+    "optimiser": ("training/optimization.py", "torch.optim.AdamW(groups", "torch.optim.Adam(groups", TRAINING),
+    "learning rate": ("training/optimization.py", "peak * 0.5 *", "peak * 0.4 *", TRAINING),
+    "evaluation": ("training/objectives/domains.py", "BATCH = 500", "BATCH = 501", TRAINING),
     "sampler": ("data/sampling.py", '"order", domain, p', '"order", p, domain', TRAINING),
     "augmentation": ("data/augmentation.py", "< 0.5\n            images", "< 0.4\n            images", TRAINING),
+    "decoding": ("data/encoded.py", TOP, MARK, TRAINING),
+    "maps": ("data/dense.py", TOP, MARK, TRAINING),
+    "weights over epochs": ("weights.py", "self.weights[epoch] if", "self.weights[epoch - 1] if", TRAINING),
     "backbone": ("models/vit.py", "mlp_ratio=options", "qkv_bias=False, mlp_ratio=options", TRAINING),
+    "other backbone": ("models/resnet.py", TOP, MARK, set()),
     "seeds": ("seeds.py", "digest()[:4]", "digest()[:5]", TRAINING),
-    "own method": ("methods/grid.py", "from __future__", "HERE = 1\nfrom __future__", {"grid"}),
+    "methods in common": ("methods/base.py", TOP, MARK, TRAINING),
+    "own method": ("methods/uniform.py", TOP, MARK, UNIFORM),
+    "other method": ("methods/rlw.py", TOP, MARK, set()),
+    "label of a method": ("methods/uniform.py", 'label="Uniform"', 'label="Equal"', set()),
+    "default of an option": ("methods/cagrad.py", "        0.5, description=", "        0.4, description=", set()),
     "counting": ("training/conflicts.py", "COLUMNS = 1 << 14", "COLUMNS = 1 << 13", {"conflicts"}),
+    "searching": ("search/schedulers.py", TOP, MARK, {"search"}),
+    "intervals": ("search/intervals.py", TOP, MARK, {"search"}),
+    "profiling": ("training/profile.py", TOP, MARK, {"profile"}),
     "splits": ("benchmarks/digits/__init__.py", "SPLIT_SEED = 0", "SPLIT_SEED = 1", {"prepare"}),
-    "splitting": ("benchmarks/_splits.py", "+ generator.random()) / len", "+ 0.5) / len", {"prepare"}),
+    "splitting": ("benchmarks/splits.py", "+ generator.random()) / len", "+ 0.5) / len", {"prepare"}),
     "store": ("data/prepare.py", "np.arange(256) / 255", "np.arange(256) / 256", {"prepare"}),
     "downloading": ("data/fetch.py", "ATTEMPTS = 5", "ATTEMPTS = 6", set()),
-    "query": ("analysis/figure_b.py", "from __future__", "HERE = 1\nfrom __future__", {"query"}),
-    "drawing": ("figures/figure_b.py", "from __future__", "HERE = 1\nfrom __future__", {"drawing"}),
-    "style": ("figures/_style.py", "from __future__", "HERE = 1\nfrom __future__", {"drawing"}),
-    "other query": ("analysis/figure_d.py", "from __future__", "HERE = 1\nfrom __future__", set()),
-    "other drawing": ("figures/figure_d.py", "from __future__", "HERE = 1\nfrom __future__", set()),
+    "query": ("analysis/figure_b.py", TOP, MARK, {"query"}),
+    "drawing": ("figures/figure_b.py", TOP, MARK, {"drawing"}),
+    "style": ("plotting/style.py", TOP, MARK, {"drawing"}),
+    "other query": ("analysis/figure_d.py", TOP, MARK, set()),
+    "other drawing": ("figures/figure_d.py", TOP, MARK, set()),
+    "planning": ("plan/packing.py", TOP, MARK, set()),
+    "configuration": ("config/models.py", TOP, MARK, set()),
     "command line": ("cli.py", "EXIT_ERROR = 2", "EXIT_ERROR = 3", set()),
-    "comment": ("training/objectives.py", LOSS, f"# the loss\n        {LOSS.rstrip()}  # here\n", set()),
+    "comment": ("training/objectives/domains.py", LOSS, f"# the loss\n        {LOSS.rstrip()}  # here\n", set()),
     "docstring": ("training/loop.py", '"""One run in progress.', '"""A run in progress.', set()),
     "no docstring": ("methods/uniform.py", '    """One setting, equal weights."""\n', "", set()),
-    "layout": ("training/objectives.py", LOSS, LOSS.replace(", labels)", ",\n            labels\n        )"), set()),
+    "layout": (
+        "training/objectives/domains.py",
+        LOSS,
+        LOSS.replace(", labels)", ",\n            labels\n        )"),
+        set(),
+    ),
 }
 
 
+def test_every_job_has_a_digest_of_its_own(unchanged):
+    # Members of a search train as a run with uniform weights does.
+    assert unchanged["members"] == unchanged["uniform"]
+    assert len(set(unchanged.values())) == len(unchanged) - 1
+
+
 @pytest.mark.parametrize("name", EDITS)
-def test_edit_changes_the_digests_of_what_it_concerns(name, package, prepare_roots):
+def test_an_edit_changes_the_digests_of_what_it_concerns(name, package, unchanged):
     file, old, new, concerned = EDITS[name]
-    before = digests_of(package, prepare_roots)
-    assert len(set(before.values())) == len(before)
     replace(package, file, old, new)
-    after = digests_of(package, prepare_roots)
-    assert {key for key in before if before[key] != after[key]} == concerned
+    after = digests_of(package)
+    assert {key for key in unchanged if unchanged[key] != after[key]} == concerned
 
 
 @pytest.mark.parametrize(
     "file", ["methods/another.py", "figures/another.py", "models/another.py", "benchmarks/another.py"]
 )
-def test_new_file_changes_no_digest(file, package, prepare_roots):
-    before = digests_of(package, prepare_roots)
+def test_a_new_file_changes_no_digest(file, package, unchanged):
     (package / file).write_text('"""Another one."""\n\nVALUE = 1\n')
-    assert digests_of(package, prepare_roots) == before
+    assert digests_of(package) == unchanged
 
 
-def test_digest_does_not_depend_on_the_place_of_the_package(package, prepare_roots, root):
-    assert digests_of(package, prepare_roots) == digests_of(root / "src" / "scalarization", prepare_roots)
-
-
-# --- What Snakemake processes import ---
-
-HEAVY = {"torch", "torchvision", "timm", "pandas", "matplotlib", "seaborn", "scipy", "sklearn", "ray", "pyarrow"}
-
-
-def imported_by(code, root):
-    code += "\nimport json, sys\nprint(json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
-    environment = {**os.environ, "PYTHONPATH": str(root / "src")}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True, check=True
-    )
-    return set(json.loads(done.stdout))
-
-
-def test_planning_imports_nothing_heavy(root):
-    used = [line for line in (root / "workflow/rules/common.smk").read_text().splitlines() if "scalarization" in line]
-    imports = "\n".join(line for line in used if line.startswith(("from ", "import ")))
-    assert "Plan" in imports
-    code = (
-        imports
-        + """
-for preset in ("smoke", "paper"):
-    plan = Plan(load_config("config.yaml", {"preset": preset}))
-    [share.fingerprint() for job in plan.jobs() for share in job.shares]
-    [plan.artifact_fingerprint(a) for a in plan.artifacts()]
-    [drawing_digest(plan.artifact_kind(a)) for a in plan.artifacts()]
-"""
-    )
-    assert not imported_by(code, root) & HEAVY
-
-
-@pytest.mark.parametrize("part", sorted(DRAWING))
-def test_drawing_imports_no_torch(part, root):
-    files = [f.stem for f in (root / "src/scalarization" / part).glob("*.py") if not f.stem.startswith("_")]
-    assert files
-    code = "from scalarization import cli\n" + "\n".join(f"import scalarization.{part}.{f}" for f in files)
-    assert not imported_by(code, root) & {"torch", "torchvision", "timm", "ray"}
-
-
-def test_finished_jobs_import_no_torch(root):
-    code = "import scalarization.training.job, scalarization.training.records, scalarization.data.store"
-    assert not imported_by(code, root) & {"torch", "torchvision", "timm"}
+def test_a_digest_does_not_depend_on_the_place_of_the_package(package, unchanged):
+    assert digests_of(package) == unchanged

@@ -1,4 +1,4 @@
-"""A directory that one process at a time works in."""
+"""Locks on directories."""
 
 import pytest
 
@@ -6,13 +6,13 @@ from scalarization.errors import StoppedError
 from scalarization.locks import locked
 
 
-def test_copy_that_waits_leaves_when_it_has_to(tmp_path):
+def test_waiting_ends_with_a_reason_to_stop(tmp_path):
     reasons = iter([None, "the time limit is near"])
     with locked(tmp_path / "run", "trains this run", lambda: None) as waited:
         assert not waited
-        with pytest.raises(StoppedError, match="the time limit is near while another process trains this run"):
-            with locked(tmp_path / "run", "trains this run", lambda: next(reasons)):
-                pytest.fail("both hold the directory")
-    # Free again, although the second one was turned away.
-    with locked(tmp_path / "run", "trains this run", lambda: "must not be asked") as waited:
+        expected = pytest.raises(StoppedError, match="the time limit is near while another process trains this run")
+        with expected, locked(tmp_path / "run", "trains this run", lambda: next(reasons)):
+            pytest.fail("both hold the directory")
+    # The lock is free again, although the second holder stopped waiting.
+    with locked(tmp_path / "run", "trains this run", lambda: "must not be called") as waited:
         assert not waited

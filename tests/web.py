@@ -1,4 +1,4 @@
-"""A real HTTP server in a thread, whose answers go wrong on demand."""
+"""A real HTTP server in a thread, whose responses fail on demand."""
 
 import hashlib
 import http.server
@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Site:
-    """What a server offers, how its next answers go wrong, and what it was asked.
+    """The files of a server, the faults of its next responses, and the requests so far.
 
     Attributes:
         files: Path -> content.
-        faults: Path -> what goes wrong at the next requests for it, first come first: a status such as 503; ("cut", n):
-            the connection ends after n bytes; ("stall", n): nothing more comes after n bytes; "no_range": ranges are
-            ignored; "page": a web page comes instead; "other_range": the answer begins elsewhere; ("lies", n): n bytes
-            more are announced than come.
-        validators: Whether answers have an ETag.
+        faults: Path -> faults of the next requests for it, in order: a status such as 503; ("cut", n): the connection
+            ends after n bytes; ("stall", n): no byte follows the first n; "no_range": ranges are ignored; "page": a web
+            page is sent instead; "other_range": the response begins at another offset; ("lies", n): n bytes more are
+            announced than sent.
+        validators: Whether responses have an ETag.
         requests: Path and headers of every request.
     """
 
@@ -30,7 +30,7 @@ class Site:
 
     def ranges(self, path):
         """The Range header of every request for a path."""
-        return [headers.get("Range") for asked, headers in self.requests if asked == path]
+        return [headers.get("Range") for requested, headers in self.requests if requested == path]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -48,9 +48,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if fault == "page":
             content = b"<html>Quota exceeded</html>"
         tag = f'"{hashlib.sha256(content).hexdigest()[:8]}"'
-        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        requested = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         whole = fault == "no_range" or self.headers.get("If-Range", tag) != tag
-        first = int(asked[1]) if asked and not whole else 0
+        first = int(requested[1]) if requested and not whole else 0
         kind, number = fault if isinstance(fault, tuple) else (fault, 0)
         total = len(content) + number * (kind == "lies")
         if first >= total:
@@ -61,8 +61,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         first = first // 2 if kind == "other_range" else first
         body = content[first:]
-        self.send_response(206 if asked and not whole else 200)
-        if asked and not whole:
+        self.send_response(206 if requested and not whole else 200)
+        if requested and not whole:
             self.send_header("Content-Range", f"bytes {first}-{total - 1}/{total}")
         self.send_header("Content-Type", "text/html" if kind == "page" else "application/octet-stream")
         self.send_header("Content-Length", str(total - first))
@@ -82,7 +82,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 def serve():
-    """Start a server; -> its site, and how to end it."""
+    """Start a server; returns its site and a function that stops it."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads, server.ending = True, False
     server.site = Site(url=f"http://127.0.0.1:{server.server_port}")

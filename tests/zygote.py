@@ -17,8 +17,8 @@ import traceback
 import pandas  # noqa: F401  (pyarrow imports it when it writes the first table)
 import torch  # noqa: F401
 
-import scalarization.models.vit  # noqa: F401
-import scalarization.training.job  # noqa: F401
+import scalarization.models.vit
+import scalarization.training.job
 import scalarization.training.loop  # noqa: F401
 
 

@@ -1,4 +1,4 @@
-"""Digest of the code that a job runs, found by following its imports. Snakemake does not see imports; this does."""
+"""Digest of the code that a job runs; imports are followed. Snakemake does not see imports; this does."""
 
 from __future__ import annotations
 
@@ -11,15 +11,31 @@ PACKAGE = Path(__file__).resolve().parent
 #: Modules whose whole effect on a job is in what it is given (its specification) or in how files are written: a change
 #: of theirs must not train anything again, so imports are not followed into them.
 PLANNING = frozenset(
-    {"architectures", "benchmarks", "config", "digests", "errors", "experiments", "methods", "searches", "storage"}
+    {
+        "architectures",
+        "benchmarks",
+        "benchmarks.base",
+        "config",
+        "digests",
+        "errors",
+        "methods",
+        "methods.info",
+        "specification",
+        "storage",
+    }
 )
+#: Packages of which all modules are such.
+PLANNING_PACKAGES = ("config.", "plan.")
+#: The assignments by which a module declares methods. What they, and models of options, change of a run is in the run's
+#: specification.
+DECLARATIONS = frozenset({"METHOD", "METHODS"})
 
 
 @functools.cache
 def code_digest(*roots: str) -> str:
-    """Digest of some modules of this package and of all that they import from it, but for :data:`PLANNING`.
+    """Digest of some modules of this package and of all that they import from it, but for planning.
 
-    Comments, docstrings and layout do not count: only what is executed.
+    Comments, docstrings, layout and declarations of methods do not count: only what is executed by a job.
 
     Args:
         roots: Names below the package, such as ``training.job`` or ``methods.grid``. What is imported by name at run
@@ -29,38 +45,28 @@ def code_digest(*roots: str) -> str:
         Hexadecimal digest.
     """
     content = hashlib.sha256()
-    for module in sorted(closure(roots) - PLANNING):
-        content.update(f"{module}\n{_read(module)[1]}\n".encode())
+    for module in sorted(closure(roots)):
+        if not is_planning(module):
+            content.update(f"{module}\n{_read(module)[1]}\n".encode())
     return content.hexdigest()[:16]
 
 
-def training_digest(family: str, method: str) -> str:
-    """Digest of the code that trains a cell: the training core, one backbone family, one method."""
-    return code_digest("training.loop", f"models.{family}", f"methods.{method}")
-
-
-def counting_digest(family: str) -> str:
-    """Digest of the code that trains a cell with uniform weights and counts gradient conflicts."""
-    return code_digest("training.conflicts", f"models.{family}", "methods.uniform")
-
-
-def drawing_digest(kind: str) -> str:
-    """Digest of the code that draws a kind of artifact."""
-    package = "tables" if "table" in kind.split("_") else "figures"
-    return code_digest(package, f"{package}.{kind}")
+def is_planning(module: str) -> bool:
+    """Whether imports are not followed into a module; see :data:`PLANNING`."""
+    return module == "plan" or module in PLANNING or module.startswith(PLANNING_PACKAGES)
 
 
 def closure(roots: tuple[str, ...]) -> set[str]:
     """All modules of this package that the given ones import, directly or not, and they themselves."""
-    found: set[str] = set()
+    modules: set[str] = set()
     pending = list(roots)
     while pending:
         module = pending.pop()
-        if module not in found:
-            found.add(module)
-            if module not in PLANNING:
+        if module not in modules:
+            modules.add(module)
+            if not is_planning(module):
                 pending.extend(imports(module))
-    return found
+    return modules
 
 
 def imports(module: str) -> frozenset[str]:
@@ -68,11 +74,18 @@ def imports(module: str) -> frozenset[str]:
     return _read(module)[0]
 
 
+def module_file(module: str) -> Path:
+    """File of a module named below the package."""
+    path = PACKAGE.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
 @functools.cache
 def _read(module: str) -> tuple[frozenset[str], str]:
-    """What a module imports of this package, and its code without comments, docstrings and layout."""
+    """What a module imports of this package, and its code without comments, docstrings, layout and declarations."""
     tree = ast.parse(module_file(module).read_bytes())
-    found = set()
+    tree.body = [node for node in tree.body if not _declares(node)]
+    imported = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
             node
@@ -87,14 +100,16 @@ def _read(module: str) -> tuple[frozenset[str], str]:
             continue
         for name in names:
             if name.startswith("scalarization.") and _exists(name.removeprefix("scalarization.")):
-                found.add(name.removeprefix("scalarization."))
-    return frozenset(found), ast.unparse(tree)
+                imported.add(name.removeprefix("scalarization."))
+    return frozenset(imported), ast.unparse(tree)
 
 
-def module_file(module: str) -> Path:
-    """File of a module named below the package."""
-    path = PACKAGE.joinpath(*module.split("."))
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+def _declares(node: ast.stmt) -> bool:
+    """Whether a statement of a module only declares: a method, or a model of options."""
+    if isinstance(node, ast.ClassDef):
+        return any(ast.unparse(base).endswith("Options") for base in node.bases)
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return any(ast.unparse(target) in DECLARATIONS for target in targets)
 
 
 def _exists(module: str) -> bool:

@@ -1,4 +1,4 @@
-"""Errors that a user can act on: shown as one message, without a traceback."""
+"""Errors that a user can act on; the command line prints them as one message, without a traceback."""
 
 
 class UserError(Exception):
@@ -6,7 +6,7 @@ class UserError(Exception):
 
 
 class ConfigError(UserError):
-    """A configuration file holds something that cannot be run."""
+    """A configuration file has a value that cannot be used."""
 
 
 class DataError(UserError):
@@ -14,4 +14,4 @@ class DataError(UserError):
 
 
 class StoppedError(UserError):
-    """A job was asked to stop (signal or time limit) and saved its state first."""
+    """A job was asked to stop, by a signal or its time limit, and saved its state first."""

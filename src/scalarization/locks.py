@@ -1,4 +1,4 @@
-"""A directory that one process at a time works in: clusters may start a job twice."""
+"""Locks on directories: one process at a time works in each, because a cluster may start a job twice."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from pathlib import Path
 
 from scalarization.errors import StoppedError
 
-#: Between two attempts to take a lock that another process holds.
+#: Pause between two attempts to take a lock that another process holds.
 POLL_SECONDS = 0.5
 logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def locked(directory: Path, does: str, reason: Callable[[], str | None]) -> Iterator[bool]:
-    """Hold a directory, which is made if need be; wait while another process holds it. It ends with the process.
+def locked(directory: Path, activity: str, stop_reason: Callable[[], str | None]) -> Iterator[bool]:
+    """Lock a directory, and wait while another process holds the lock. The kernel releases it when the process ends.
 
     Args:
-        directory: What to hold.
-        does: What a holder does: "trains this run".
-        reason: Asked while waiting: why to give up, or None.
+        directory: The directory; it is made if it does not exist.
+        activity: What the holder of the lock does, for messages: "trains this run".
+        stop_reason: Called while waiting; returns why to stop waiting, or None.
 
-    Returns:
-        Whether there was somebody to wait for.
+    Yields:
+        Whether another process held the lock first.
 
     Raises:
-        StoppedError: There was a reason.
+        StoppedError: ``stop_reason`` returned a reason.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("w") as lock:
@@ -40,9 +40,9 @@ def locked(directory: Path, does: str, reason: Callable[[], str | None]) -> Iter
                 break
             except BlockingIOError:
                 if not waited:
-                    logger.warning("%s: another process %s; waiting for it", directory, does)
-                elif why := reason():
-                    message = f"{directory}: {why} while another process {does}"
+                    logger.warning("%s: another process %s; waiting for it", directory, activity)
+                elif reason := stop_reason():
+                    message = f"{directory}: {reason} while another process {activity}"
                     raise StoppedError(f"{message}; nothing is lost, run the same command again") from None
             waited = True
             time.sleep(POLL_SECONDS)

@@ -1,7 +1,7 @@
-"""One seed per member and purpose, derived from the root seed with ``numpy.random.SeedSequence``.
+"""One seed per run and purpose, derived from the root seed with ``numpy.random.SeedSequence``.
 
-Members with the same seed index share their initialisation and their draws of images across weights and methods, so
-that differences between weights are paired.
+Runs with the same seed index share their initialisation and their draws of images across weight settings and methods,
+so that comparisons between weight settings are paired.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ def sequence(root: int, seed: int, purpose: str, *counters: int) -> np.random.Se
 
     Args:
         root: Root seed of the configuration.
-        seed: Seed index of the member.
+        seed: Seed index of the run.
         purpose: ``initialisation``, ``domains``, ``order``, ``augmentation`` or ``model`` (stochastic depth).
-        counters: Epoch, step, pass or domain, where a purpose needs many.
+        counters: Numbers that tell draws of one purpose apart, such as epoch, step, pass or domain.
     """
     digest = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:4], "little")
     return np.random.SeedSequence(entropy=root, spawn_key=(digest, seed, *counters))

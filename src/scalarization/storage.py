@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and the one schema of run files."""
+"""Files that appear whole or not at all, and the schemas of run files, conflict files and example files."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ import pyarrow.parquet as pq
 
 from scalarization.errors import DataError
 
+#: Version of the three schemas below. A file of another version is refused; version 1 called ``weight_setting``
+#: ``member`` and did not name its version.
+SCHEMA_VERSION = 2
 #: Long table of runs: one row per run, epoch, split, task and metric. ``accuracy`` is in percent, ``loss`` is the mean
-#: cross-entropy per image in nats. ``epoch`` counts finished epochs; the last one is what is reported.
+#: cross-entropy per image in nats. ``epoch`` counts finished epochs; results are reported at the last one.
 RUN_SCHEMA = pa.schema(
     [
         ("benchmark", pa.string()),
@@ -29,7 +32,7 @@ RUN_SCHEMA = pa.schema(
         ("shared_layers", pa.int32()),
         ("method", pa.string()),
         ("variant", pa.string()),
-        ("member", pa.int32()),
+        ("weight_setting", pa.int32()),
         ("seed", pa.int32()),
         ("weights", pa.list_(pa.float64())),
         ("epoch", pa.int32()),
@@ -39,12 +42,12 @@ RUN_SCHEMA = pa.schema(
         ("value", pa.float64()),
     ]
 )
-#: Long table of gradient conflicts: one row per run, epoch and pair of tasks (or domains). ``steps``: counted steps in
-#: which both gradients were there; in ``conflicts`` of them their cosine was negative. ``zero``: counted steps in which
-#: one was zero (its domain absent from the batch) or not finite. ``mean_cosine`` is over ``steps``, ``norm_i`` and
-#: ``norm_j`` are mean norms over the steps in which the gradient was there; null if there are none. Beside them, of the
-#: epoch: ``train_loss``, mean over its batches; ``validation``, average over tasks of ``metric`` on the validation
-#: split (``accuracy`` in percent).
+#: Long table of gradient conflicts: one row per run, epoch and pair of tasks (or domains). ``steps`` is the number of
+#: counted steps that have both gradients; in ``conflicts`` of them their cosine is negative. ``zero`` is the number of
+#: counted steps in which one gradient is zero (its domain is absent from the batch) or not finite. ``mean_cosine`` is
+#: the mean over ``steps``; ``norm_i`` and ``norm_j`` are mean norms over the steps that have the gradient. All three
+#: are null without such steps. ``train_loss`` is the epoch's mean over its batches, ``validation`` the average over
+#: tasks of ``metric`` on the validation split (``accuracy`` in percent).
 CONFLICT_SCHEMA = pa.schema(
     [
         *(field for field in RUN_SCHEMA if field.name not in ("weights", "split", "task", "metric", "value")),
@@ -61,9 +64,9 @@ CONFLICT_SCHEMA = pa.schema(
         ("validation", pa.float64()),
     ]
 )
-#: What dense models predict for a few test images: one row per run, image and map. ``content`` is ``prediction``; or
-#: ``image`` (0 to 255, without task) or ``target``, which are there once. ``values`` has ``shape`` [H, W, C], row by
-#: row; maps are standardised, NaN is not known.
+#: Predictions of dense models for a few test images: one row per run, image and map. ``content`` is ``prediction``,
+#: ``target`` or ``image`` (0 to 255, without a task); targets and images are stored for the first run only. ``values``
+#: has ``shape`` [H, W, C] and is in row-major order; maps are standardised, and NaN is an unknown value.
 EXAMPLE_SCHEMA = pa.schema(
     [
         *(RUN_SCHEMA.field(name) for name in RUN_SCHEMA.names[: RUN_SCHEMA.get_field_index("epoch")]),
@@ -74,17 +77,20 @@ EXAMPLE_SCHEMA = pa.schema(
         ("values", pa.list_(pa.float32())),
     ]
 )
-#: What a task's quality is measured by; of several metrics in a file the first. +1 if more is better. Dense tasks have
-#: only ``l1``.
+#: Metric that measures a task's quality -> +1 if more is better, -1 if less is. If a file has several of them, the
+#: first counts. Dense tasks have only ``l1``.
 QUALITY = {"accuracy": 1.0, "l1": -1.0}
+#: Key of the JSON document in a Parquet file's metadata.
 METADATA_KEY = b"scalarization"
-#: End of the temporary names of :func:`replacing`.
+#: Suffix of the temporary names of :func:`replacing`.
 PART = ".part"
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path``; on success it is synced to disk and renamed to ``path``, else removed.
+    """Yield a temporary path in the same directory; it is renamed to ``path`` on success and removed on failure.
+
+    The content is synced to disk before the renaming.
 
     Raises:
         DataError: The file system refuses (full, read-only, over quota).
@@ -109,13 +115,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _new_part(path: Path) -> Iterator[tuple[int, Path]]:
-    """An empty file beside ``path``, locked as long as this process writes it: its number and name."""
+    """Descriptor and path of an empty file in the directory of ``path``; it is locked while this process writes it."""
     while True:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
         try:
-            with contextlib.suppress(OSError):  # a file system without locks: nobody takes the file for abandoned
+            with contextlib.suppress(OSError):  # without locks on this file system, no process removes the file either
                 fcntl.flock(handle, fcntl.LOCK_EX)
-            if os.fstat(handle).st_nlink:  # else somebody was quicker and took it for abandoned
+            if os.fstat(handle).st_nlink:  # else another process removed it as abandoned before it was locked
                 yield handle, Path(name)
                 return
         finally:
@@ -123,11 +129,11 @@ def _new_part(path: Path) -> Iterator[tuple[int, Path]]:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove what processes that were killed had begun to write in place of ``path``; the kernel freed their locks."""
-    beginning = f".{path.name}."
-    for part in path.parent.glob(f"{glob.escape(beginning)}*{PART}"):
-        if "." in part.name[len(beginning) : -len(PART)]:
-            continue  # it is another file's, whose name is longer
+    """Remove temporary files for ``path`` of killed processes, whose locks the kernel has released."""
+    prefix = f".{path.name}."
+    for part in path.parent.glob(f"{glob.escape(prefix)}*{PART}"):
+        if "." in part.name[len(prefix) : -len(PART)]:
+            continue  # a temporary file for another path with a longer name
         with contextlib.suppress(OSError), part.open("rb+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             part.unlink()
@@ -156,7 +162,7 @@ def write_table(path: Path, table: pa.Table, metadata: dict[str, Any] | None = N
     Args:
         path: Where to.
         table: Its rows.
-        metadata: Facts about it, kept as JSON in the file's metadata under ``scalarization``.
+        metadata: What the file says of itself, kept as JSON under the key ``scalarization`` of the Parquet metadata.
 
     Raises:
         DataError: The file system refuses (full, read-only, over quota).
@@ -168,15 +174,25 @@ def write_table(path: Path, table: pa.Table, metadata: dict[str, Any] | None = N
 
 
 def write_run_file(path: Path, rows: Sequence[dict[str, Any]], metadata: dict[str, Any]) -> None:
-    """Write the runs of a cell, or of a share of it, under :data:`RUN_SCHEMA`."""
-    write_table(path, pa.Table.from_pylist(list(rows), RUN_SCHEMA), metadata)
+    """Write the runs of a cell, or of a shard of it, under :data:`RUN_SCHEMA`."""
+    write_table(path, pa.Table.from_pylist(list(rows), RUN_SCHEMA), _with_version(metadata))
+
+
+def write_conflict_file(path: Path, rows: Sequence[dict[str, Any]], metadata: dict[str, Any]) -> None:
+    """Write the gradient conflicts of a cell, or of a shard of it, under :data:`CONFLICT_SCHEMA`."""
+    write_table(path, pa.Table.from_pylist(list(rows), CONFLICT_SCHEMA), _with_version(metadata))
+
+
+def write_example_file(path: Path, table: pa.Table) -> None:
+    """Write the predictions of a cell, or of a shard of it; ``table`` has :data:`EXAMPLE_SCHEMA`."""
+    write_table(path, table, _with_version({}))
 
 
 def read_run_file(path: Path) -> pa.Table:
     """Read a run file.
 
     Raises:
-        DataError: It is missing, damaged, or has another schema.
+        DataError: It is missing, damaged, or has another schema or schema version.
     """
     return _read(path, RUN_SCHEMA, "run file")
 
@@ -185,23 +201,44 @@ def read_conflict_file(path: Path) -> pa.Table:
     """Read a file of :data:`CONFLICT_SCHEMA`.
 
     Raises:
-        DataError: It is missing, damaged, or has another schema.
+        DataError: It is missing, damaged, or has another schema or schema version.
     """
-    return _read(path, CONFLICT_SCHEMA, "file of conflicts")
+    return _read(path, CONFLICT_SCHEMA, "conflict file")
+
+
+def read_example_file(path: Path) -> pa.Table:
+    """Read a file of :data:`EXAMPLE_SCHEMA`.
+
+    Raises:
+        DataError: It is missing, damaged, or has another schema or schema version.
+    """
+    return _read(path, EXAMPLE_SCHEMA, "example file")
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata that :func:`write_table` put into a Parquet file; empty if it has none."""
+    return _metadata_of(pq.read_schema(path))
+
+
+def _with_version(metadata: dict[str, Any]) -> dict[str, Any]:
+    return {**metadata, "schema_version": SCHEMA_VERSION}
+
+
+def _metadata_of(schema: pa.Schema) -> dict[str, Any]:
+    return json.loads((schema.metadata or {}).get(METADATA_KEY, b"{}"))
 
 
 def _read(path: Path, schema: pa.Schema, kind: str) -> pa.Table:
+    way_out = "delete it and run snakemake again"
     try:
         table = pq.read_table(path)
     except FileNotFoundError:
         raise DataError(f"{path}: no such {kind}; build it with: snakemake --cores all {path}") from None
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error}); delete it and run snakemake again") from None
+        raise DataError(f"{path}: not a readable Parquet file ({error}); {way_out}") from None
+    version = _metadata_of(table.schema).get("schema_version", 1)
+    if version != SCHEMA_VERSION:
+        raise DataError(f"{path}: schema version {version}, this code reads version {SCHEMA_VERSION}; {way_out}")
     if not table.schema.equals(schema, check_metadata=False):
-        raise DataError(f"{path}: its columns are not those of a {kind}; delete it and run snakemake again")
+        raise DataError(f"{path}: its columns are not those of a {kind}; {way_out}")
     return table
-
-
-def read_metadata(path: Path) -> dict[str, Any]:
-    """The facts that :func:`write_table` put into a Parquet file."""
-    return json.loads((pq.read_schema(path).metadata or {}).get(METADATA_KEY, b"{}"))

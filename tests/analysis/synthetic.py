@@ -1,4 +1,4 @@
-"""Run files whose numbers are known in advance."""
+"""Presets and run files on the bundled digits, with numbers that are known in advance."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scalarization import analysis, storage
-from scalarization.experiments import Cell, Member, Plan
+from scalarization.plan import Plan
+from scalarization.plan.cells import Cell, Run
 
-#: (cell, member, split, task, metric) -> value. ``split`` is ``train``, ``validation`` or ``test``.
-Formula = Callable[[Cell, Member, str, str, str], float]
+#: (cell, run, split, task, metric) -> value. ``split`` is ``train``, ``validation`` or ``test``.
+Formula = Callable[[Cell, Run, str, str, str], float]
 EPOCHS = 4
 
 BENCHMARK = {
@@ -48,7 +49,7 @@ def preset(
         "variants": variants or {"base": {}},
     }
     return {
-        "description": "Numbers made up.",
+        "description": "Made-up numbers.",
         "benchmarks": {"digits": BENCHMARK},
         "experiments": {**(other_experiments or {}), "pair": experiment},
         "artifacts": {kind: {"experiment": "pair"}},
@@ -58,26 +59,22 @@ def preset(
 def write_runs(plan: Plan, formula: Formula, metric: str = "accuracy") -> None:
     """Write every run file of a plan, with misleading rows at the earlier evaluation."""
     for cell in plan.cells.values():
-        rows = []
-        for member in cell.members:
-            for task in cell.specification["evaluated"]:
+        rows, last = [], cell.specification.epochs
+        for run in cell.runs:
+            for task in cell.specification.outputs.evaluated:
                 for split in ("train", "validation", "test"):
-                    rows.append(
-                        _row(cell, member, EPOCHS, split, task, metric, formula(cell, member, split, task, metric))
-                    )
-                    rows.append(
-                        _row(cell, member, EPOCHS, split, task, "loss", formula(cell, member, split, task, "loss"))
-                    )
+                    for name in (metric, "loss"):
+                        rows.append(row_of(cell, run, last, split, task, name, formula(cell, run, split, task, name)))
                 for split in ("train_subset", "validation"):
-                    rows.append(_row(cell, member, EPOCHS - 2, split, task, metric, 99.9 - member.index))
-            for epoch, factor in ((EPOCHS - 2, 10), (EPOCHS, 1)):
-                value = factor * formula(cell, member, "batches", "average", "loss")
-                rows.append(_row(cell, member, epoch, "batches", "average", "loss", value))
-        storage.write_run_file(plan.run_file(cell), rows, cell.describe())
+                    rows.append(row_of(cell, run, last - 2, split, task, metric, 99.9 - run.weight_setting))
+            for epoch, factor in ((last - 2, 10), (last, 1)):
+                value = factor * formula(cell, run, "batches", "average", "loss")
+                rows.append(row_of(cell, run, epoch, "batches", "average", "loss", value))
+        storage.write_run_file(plan.paths.run_file(cell), rows, cell.describe())
 
 
-def columns_of(cell: Cell, member: Member) -> dict[str, Any]:
-    """What every row about a run says about the run."""
+def columns_of(cell: Cell, run: Run) -> dict[str, Any]:
+    """The columns that identify a run."""
     return {
         "benchmark": cell.benchmark,
         "task_set": cell.task_set,
@@ -87,15 +84,16 @@ def columns_of(cell: Cell, member: Member) -> dict[str, Any]:
         "shared_layers": cell.architecture.shared_layers,
         "method": cell.method,
         "variant": cell.variant,
-        "member": member.index,
-        "seed": member.seed,
+        "weight_setting": run.weight_setting,
+        "seed": run.seed,
     }
 
 
-def _row(cell: Cell, member: Member, epoch: int, split: str, task: str, metric: str, value: float) -> dict[str, Any]:
+def row_of(cell: Cell, run: Run, epoch: int, split: str, task: str, metric: str, value: float) -> dict[str, Any]:
+    """A row of a run file."""
     return {
-        **columns_of(cell, member),
-        "weights": list(member.weights),
+        **columns_of(cell, run),
+        "weights": list(run.weights),
         "epoch": epoch,
         "split": split,
         "task": task,
@@ -104,24 +102,24 @@ def _row(cell: Cell, member: Member, epoch: int, split: str, task: str, metric: 
     }
 
 
-def plausible(cell: Cell, member: Member, split: str, task: str, metric: str) -> float:
+def plausible(cell: Cell, run: Run, split: str, task: str, metric: str) -> float:
     """Smooth numbers as a real experiment would give them: each task gains from some of the other's data."""
     size = {"mnist": 0.9, "optdigits": 0.1, "mfeat": 0.1}
     capacity = 0.6 * cell.architecture.depth + cell.architecture.width / 24
-    noise = 0.5 * math.sin(97 * member.seed + 31 * member.index + 5 * len(task) + 2 * len(split) + 11 * capacity**2)
+    noise = 0.5 * math.sin(97 * run.seed + 31 * run.weight_setting + 5 * len(task) + 2 * len(split) + 11 * capacity**2)
     if metric == "loss":
         return 0.3 / capacity * (1 + 0.1 * noise) * (2 - size.get(cell.tasks[0], 0.5))
     base = {"train": 97.0, "validation": 92.0, "test": 91.5}[split] + capacity - 3 * size[task]
     if cell.method == "single":
         return (base if task == cell.tasks[0] else 0.55 * base + 5 * size[cell.tasks[0]]) + noise
-    p = member.weights[cell.tasks.index(task)]
+    p = run.weights[cell.tasks.index(task)]
     helped = -1.0 if split == "train" else 0.3 * capacity
     return base + helped + 5 * (1 - (1 - p) ** 2) * p**0.3 - 4.5 + noise
 
 
 def read_back(plan: Plan, kind: str, directory: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """An artifact's summary and facts as a drawing gets them: written to Parquet and read again."""
+    """An artifact's summary and metadata as a drawing gets them: written to Parquet and read again."""
     path = directory / "summary.parquet"
     summary = pa.Table.from_pandas(analysis.summarize(plan, kind), preserve_index=False)
-    storage.write_table(path, summary, analysis.facts(plan, kind))
+    storage.write_table(path, summary, analysis.metadata(plan, kind))
     return pq.read_table(path).to_pandas(), storage.read_metadata(path)

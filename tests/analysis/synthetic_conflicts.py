@@ -6,15 +6,15 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-import pyarrow as pa
 from synthetic import BENCHMARK, EPOCHS, columns_of
 
 from scalarization import storage
-from scalarization.experiments import Cell, Member, Plan
+from scalarization.plan import Plan
+from scalarization.plan.cells import Cell, Run
 
 STEPS = 50
-#: (cell, member, epoch) -> share of conflicts, validation metric.
-Formula = Callable[[Cell, Member, int], tuple[float, float]]
+#: (cell, run, epoch) -> fraction of steps with a conflict, validation metric.
+Formula = Callable[[Cell, Run, int], tuple[float, float]]
 
 
 def preset(
@@ -33,7 +33,7 @@ def preset(
     variants = {f"lr{rate:g}": {"recipe": {"lr": rate}} for rate in rates}
     trained = {"depth": [1], "width": [24], "family": "vit"}
     return {
-        "description": "Numbers made up.",
+        "description": "Made-up numbers.",
         "benchmarks": {"digits": BENCHMARK},
         "experiments": {
             "other": {**shared, "task_sets": task_sets, "architectures": trained, "methods": {"uniform": {}}}
@@ -46,28 +46,28 @@ def preset(
 
 
 def write_counts(plan: Plan, formula: Formula) -> None:
-    """Write every file of a plan. At every second step one domain is absent, the last."""
+    """Write every conflict file of a plan. At every second step the last domain is absent."""
     for cell in plan.counted.values():
         rows = [
-            _row(cell, member, epoch, pair, formula)
-            for member in cell.members
+            _row(cell, run, epoch, pair, formula)
+            for run in cell.runs
             for epoch in range(1, EPOCHS + 1)
             for pair in itertools.combinations(range(len(cell.tasks)), 2)
         ]
-        storage.write_table(plan.run_file(cell), pa.Table.from_pylist(rows, storage.CONFLICT_SCHEMA), {})
+        storage.write_conflict_file(plan.paths.run_file(cell), rows, {})
 
 
-def _row(cell: Cell, member: Member, epoch: int, pair: tuple[int, int], formula: Formula) -> dict[str, Any]:
-    share, validation = formula(cell, member, epoch)
+def _row(cell: Cell, run: Run, epoch: int, pair: tuple[int, int], formula: Formula) -> dict[str, Any]:
+    fraction, validation = formula(cell, run, epoch)
     i, j = pair
     absent = j == len(cell.tasks) - 1 and len(cell.tasks) > 2
     steps = STEPS // 2 if absent else STEPS
     return {
-        **columns_of(cell, member),
+        **columns_of(cell, run),
         "epoch": epoch,
         "task_i": cell.tasks[i],
         "task_j": cell.tasks[j],
-        "conflicts": round(share * steps),
+        "conflicts": round(fraction * steps),
         "steps": steps,
         "zero": STEPS - steps,
         "mean_cosine": 0.1 * (i - j),
@@ -79,8 +79,8 @@ def _row(cell: Cell, member: Member, epoch: int, pair: tuple[int, int], formula:
     }
 
 
-def plausible(cell: Cell, member: Member, epoch: int) -> tuple[float, float]:
+def plausible(cell: Cell, run: Run, epoch: int) -> tuple[float, float]:
     """Fewer conflicts at a high learning rate, more of them later; accuracy that grows with capacity and epochs."""
-    rate, capacity = cell.specification["recipe"]["lr"], cell.architecture.depth + cell.architecture.width / 24
-    share = 0.2 + 0.06 * epoch - 2 * rate + 0.02 * ((7 * member.seed + 3 * capacity + epoch) % 3)
-    return share, 70 + 2 * capacity + 3 * epoch - 100 * rate + member.seed
+    lr, capacity = cell.specification.recipe.lr, cell.architecture.depth + cell.architecture.width / 24
+    fraction = 0.2 + 0.06 * epoch - 2 * lr + 0.02 * ((7 * run.seed + 3 * capacity + epoch) % 3)
+    return fraction, 70 + 2 * capacity + 3 * epoch - 100 * lr + run.seed

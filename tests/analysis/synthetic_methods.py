@@ -1,4 +1,4 @@
-"""Presets, run files and costs of many methods on many attributes, with numbers known in advance."""
+"""Presets, run files and profiles of many methods on many attributes, with numbers that are known in advance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 from synthetic import columns_of
 
 from scalarization import storage
-from scalarization.experiments import Plan
+from scalarization.plan import Plan
 
 METHODS = ["uniform", "rlw", "uncertainty", "imtl_l", "cagrad", "pcgrad"]
 MODEL = {"patch": 8, "heads": 4, "mlp_ratio": 2, "drop_path": 0.0}
@@ -30,48 +30,48 @@ def experiment(**changes: Any) -> dict[str, Any]:
 
 
 def preset(artifacts: dict[str, dict], **experiments: dict[str, Any]) -> dict[str, Any]:
-    """A preset with some experiments and a measurement of costs."""
+    """A preset with some experiments and a profile of time and memory."""
     recipe = {"lr": 3e-3, "batch_size": 64, "epochs": EPOCHS, "warmup_epochs": 1, "eval_every": 2}
-    costs = {"benchmark": "emoji_people", "architecture": "vit_d1_w48", "tasks": [2, 8], "methods": {"pcgrad": {}}}
+    profile = {"benchmark": "emoji_people", "architecture": "vit_d1_w48", "tasks": [2, 8], "methods": {"pcgrad": {}}}
     return {
-        "description": "Numbers made up.",
+        "description": "Made-up numbers.",
         "benchmarks": {
             "emoji_people": {"domains": ["people"], "reference": "people", "model": MODEL, "recipe": recipe}
         },
         "experiments": experiments or {"people": experiment()},
-        "costs": {"steps": costs},
+        "profiles": {"steps": profile},
         "artifacts": artifacts,
     }
 
 
 def write_runs(plan: Plan, value) -> None:
-    """Write run files with ``value(cell, member, split, task, metric)``; None leaves the metric out."""
+    """Write run files with ``value(cell, run, split, task, metric)``; None leaves the metric out."""
     for cell in plan.cells.values():
         rows = []
-        for member in cell.members:
+        for run in cell.runs:
             for epoch in (EPOCHS - 2, EPOCHS):
                 for task in cell.tasks:
                     for split in ("train", "validation", "test"):
                         for metric in ("accuracy", "balanced_accuracy", "loss"):
-                            found = value(cell, member, split, task, metric)
-                            if found is None:
+                            number = value(cell, run, split, task, metric)
+                            if number is None:
                                 continue
                             rows.append(
                                 {
-                                    **columns_of(cell, member),
-                                    "weights": list(member.weights),
+                                    **columns_of(cell, run),
+                                    "weights": list(run.weights),
                                     "epoch": epoch,
                                     "split": split,
                                     "task": task,
                                     "metric": metric,
-                                    "value": float(found) if epoch == EPOCHS else 1.0,
+                                    "value": float(number) if epoch == EPOCHS else 1.0,
                                 }
                             )
-        storage.write_run_file(plan.run_file(cell), rows, cell.describe())
+        storage.write_run_file(plan.paths.run_file(cell), rows, cell.describe())
 
 
 #: Method -> seconds and bytes of a step, as functions of the number of tasks.
-COSTS = {
+MEASURED = {
     "pcgrad": (lambda t: 0.01 * (1 + 2 * t) / 3, lambda t: (100 + 40 * t) * 2**20),
     "rotograd": (lambda t: 0.012, lambda t: (100 + 2 * t) * 2**20),
     "new_method": (lambda t: 0.02, lambda t: 150 * 2**20),
@@ -79,8 +79,8 @@ COSTS = {
 }
 
 
-def write_costs(plan: Plan, tasks=(8, 2), name: str = "steps") -> None:
-    """Write a measurement of costs."""
+def write_profile(plan: Plan, tasks=(8, 2), name: str = "steps") -> None:
+    """Write a profile of time and memory."""
     rows = [
         {
             "benchmark": "emoji_people",
@@ -94,18 +94,20 @@ def write_costs(plan: Plan, tasks=(8, 2), name: str = "steps") -> None:
             "memory_ratio": peak(count) / (100 * 2**20),
         }
         for count in tasks
-        for method, (seconds, peak) in COSTS.items()
+        for method, (seconds, peak) in MEASURED.items()
     ]
-    storage.write_table(plan.costs_file(name), pa.Table.from_pylist(rows), {"environment": {"device": "an abacus"}})
+    storage.write_table(
+        plan.paths.profile_file(name), pa.Table.from_pylist(rows), {"environment": {"device": "an abacus"}}
+    )
 
 
 def write_store(plan: Plan, benchmark: str, positives: bool = True) -> None:
     """Write a ``dataset.json`` in which attribute number n has n positives (twice that in training)."""
-    attributes = list(plan.info(benchmark).attributes)
+    attributes = list(plan.benchmarks[benchmark].labels.attributes)
     counts = {s: [k * n for n in range(len(attributes))] for s, k in (("train", 2), ("validation", 1), ("test", 1))}
     domain = {"splits": {"train": [0, 200], "validation": [200, 250], "test": [250, 300]}}
     if positives:
         domain["positives_per_attribute"] = counts
-    file = plan.store_file(benchmark)
+    file = plan.paths.store_file(benchmark)
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps({"attributes": attributes, "domains": {"people": domain}}))

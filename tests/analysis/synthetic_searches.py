@@ -1,4 +1,4 @@
-"""Presets with searches of the weights, their histories, and run files of what is retrained, with made-up numbers."""
+"""Presets with searches of the weights, their histories, and run files of the retrained models; made-up numbers."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pyarrow as pa
 import synthetic_methods
 
 from scalarization import storage
-from scalarization.experiments import Plan
-from scalarization.policies import HISTORY_SCHEMA
-from scalarization.searches import Search
+from scalarization.plan import Plan
+from scalarization.plan.cells import Search
+from scalarization.search.policies import HISTORY_SCHEMA
 
 TASKS = ["gender", "activity", "role"]
 SESSION = {"workers": 2, "seconds": 70.0, "startup_seconds": 9.0, "trained_seconds": 100.0, "searches": ["a", "b"]}
-#: (weights, score, parent) of every member, interval by interval. Member 0 is best in the end; it copied member 1
-#: after the second interval and changed what it took over, and member 2 copied member 0 after the first.
+#: (weights, score, parent) of every member, interval by interval. Member 0 is best in the end: after the second
+#: interval it copied member 1 and changed the weights it took over. Member 2 copied member 0 after the first interval.
 STORY = [
     [((0.5, 0.3, 0.2), 70.0, None), ((0.2, 0.2, 0.6), 71.0, None), ((0.1, 0.8, 0.1), 60.0, None)],
     [((0.5, 0.3, 0.2), 72.0, 0), ((0.2, 0.2, 0.6), 75.0, 1), ((0.6, 0.3, 0.1), 73.0, 0)],
@@ -25,13 +25,13 @@ STORY = [
 
 
 def constant(search: Search) -> list[list[tuple]]:
-    """A history in which nobody ever copies."""
-    later = [[(w, s, member) for member, (w, s, _) in enumerate(STORY[0])]] * (len(search.ends) - 1)
+    """A history without exploitation."""
+    later = [[(w, s, member) for member, (w, s, _) in enumerate(STORY[0])]] * (len(search.interval_ends) - 1)
     return [STORY[0], *later]
 
 
 def for_tasks(search: Search) -> list[list[tuple]]:
-    """The story with as many weights as the search has tasks: the last one gets what is left."""
+    """The story with as many weights as the search has tasks: the last task gets the sum of the rest."""
     last = len(search.cell.tasks) - 1
     return [[((*w[:last], sum(w[last:])), score, parent) for w, score, parent in members] for members in STORY]
 
@@ -67,7 +67,7 @@ def write_history(
 ) -> None:
     """Write the history of a search from (weights, score, parent) of every member, interval by interval."""
     cell, rows, first = search.cell, [], 0
-    for interval, (members, end) in enumerate(zip(story, search.ends, strict=True), 1):
+    for interval, (members, end) in enumerate(zip(story, search.interval_ends, strict=True), 1):
         for member, (weights, score, parent) in enumerate(members):
             before = story[interval - 2][parent][0] if interval > 1 else weights
             rows.append(
@@ -86,13 +86,13 @@ def write_history(
                     "parent": parent,
                     "copied": parent not in (None, member),
                     "explored": list(before) != list(weights),
-                    "steps": (end - first) * cell.specification["steps_per_epoch"],
+                    "steps": (end - first) * cell.specification.steps_per_epoch,
                     "seconds": 2.5,
                 }
             )
         first = end
     metadata = {"specification": search.describe(), "session": SESSION if session is None else session}
-    storage.write_table(plan.search_file(search), pa.Table.from_pylist(rows, HISTORY_SCHEMA), metadata)
+    storage.write_table(plan.paths.search_file(search), pa.Table.from_pylist(rows, HISTORY_SCHEMA), metadata)
 
 
 def plausible(search: Search) -> list[list[tuple]]:
@@ -101,10 +101,10 @@ def plausible(search: Search) -> list[list[tuple]]:
     weights = draw.dirichlet(np.ones(len(search.cell.tasks)), search.population)
     parents: list[int | None] = [None] * search.population
     story = []
-    for interval in range(len(search.ends)):
+    for interval in range(len(search.interval_ends)):
         scores = 70 + 3 * interval - 10 * np.abs(weights - 1 / len(search.cell.tasks)).sum(axis=1)
         story.append([(tuple(w), float(s), p) for w, s, p in zip(weights, scores, parents, strict=True)])
-        best, worst = int(scores.argmax()), np.argsort(scores)[: search.replaced]
+        best, worst = int(scores.argmax()), np.argsort(scores)[: search.num_exploiting]
         parents = [best if member in worst else member for member in range(search.population)]
         weights = weights[parents]
         weights[worst] *= draw.choice([0.8, 1.2], weights[worst].shape)
@@ -114,6 +114,6 @@ def plausible(search: Search) -> list[list[tuple]]:
 
 def write(plan: Plan, value, story=plausible) -> None:
     """Write the histories of all searches and the run files of all cells."""
-    for found in plan.searches.values():
-        write_history(plan, found, story(found))
+    for planned in plan.searches.values():
+        write_history(plan, planned, story(planned))
     synthetic_methods.write_runs(plan, value)

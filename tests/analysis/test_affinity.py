@@ -1,13 +1,10 @@
 """Affinity and diversity, on numbers that are known."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import synthetic
 
 from scalarization import analysis
-from scalarization.errors import ConfigError
 
 #: Trained on -> evaluated on -> accuracy of each seed.
 ACCURACY = {
@@ -18,12 +15,12 @@ ACCURACY = {
 LOSS = {"mnist": (0.5, 0.7), "optdigits": (0.2, 0.4), "mfeat": (1.0, 2.0)}
 
 
-def formula(cell, member, split, task, metric):
+def formula(cell, run, split, task, metric):
     if metric == "loss":
-        return LOSS[cell.tasks[0]][member.seed] if split == "batches" and cell.method == "single" else 77.0
+        return LOSS[cell.tasks[0]][run.seed] if split == "batches" and cell.method == "single" else 77.0
     if cell.method == "single":
-        return ACCURACY[cell.tasks[0]][task][member.seed] if split == "test" else 0.0
-    return ACCURACY[task][task][member.seed] + {"mnist": 2.0, "optdigits": -3.0, "mfeat": 1.0}[task]
+        return ACCURACY[cell.tasks[0]][task][run.seed] if split == "test" else 0.0
+    return ACCURACY[task][task][run.seed] + {"mnist": 2.0, "optdigits": -3.0, "mfeat": 1.0}[task]
 
 
 def summarize(make_plan, **options):
@@ -33,41 +30,34 @@ def summarize(make_plan, **options):
 
 
 def test_models_of_one_domain_are_evaluated_on_all(make_plan):
-    found = summarize(make_plan).query("part == 'evaluation'").set_index(["task", "evaluated"])
-    assert len(found) == 2 * 3
-    assert found.loc[("mnist", "optdigits"), "mean"] == 50
-    assert found.loc[("mnist", "optdigits"), "affinity_mean"] == pytest.approx((40 / 80 + 60 / 90) / 2)
-    assert found.loc[("optdigits", "mfeat"), "affinity_mean"] == pytest.approx((40 / 50 + 30 / 50) / 2)
-    assert found.loc[("mnist", "mnist"), "affinity_mean"] == 1
+    rows = summarize(make_plan).query("part == 'evaluation'").set_index(["task", "evaluated"])
+    assert len(rows) == 2 * 3
+    assert rows.loc[("mnist", "optdigits"), "mean"] == 50
+    assert rows.loc[("mnist", "optdigits"), "affinity_mean"] == pytest.approx((40 / 80 + 60 / 90) / 2)
+    assert rows.loc[("optdigits", "mfeat"), "affinity_mean"] == pytest.approx((40 / 50 + 30 / 50) / 2)
+    assert rows.loc[("mnist", "mnist"), "affinity_mean"] == 1
 
 
 def test_diversity_is_the_last_training_loss_of_the_single_model(make_plan):
-    found = summarize(make_plan).query("part == 'training'").set_index("task")
-    assert found["mean"].to_dict() == pytest.approx({"mnist": 0.6, "optdigits": 0.3})  # ten times that earlier
+    rows = summarize(make_plan).query("part == 'training'").set_index("task")
+    assert rows["mean"].to_dict() == pytest.approx({"mnist": 0.6, "optdigits": 0.3})  # ten times that earlier
 
 
-def test_gain_of_a_domain_stands_beside_what_is_added_to_it(make_plan):
-    found = summarize(make_plan).query("part == 'benefit'").set_index("task")
-    assert found["added"].to_dict() == {"mnist": "optdigits", "optdigits": "mnist"}
+def test_gain_of_a_domain_is_listed_with_the_domains_added_to_it(make_plan):
+    rows = summarize(make_plan).query("part == 'benefit'").set_index("task")
+    assert rows["added"].to_dict() == {"mnist": "optdigits", "optdigits": "mnist"}
     # Adding mnist to optdigits: the model of optdigits on mnist, over its accuracy on optdigits; mnist's training loss.
-    assert found.loc["optdigits", "affinity_mean"] == pytest.approx((10 / 50 + 20 / 50) / 2)
-    assert found.loc["optdigits", "diversity_mean"] == pytest.approx(0.6)
-    assert found.loc["optdigits", "mean"] == -3
-    assert found.loc["mnist", "mean"] == 2
-    assert found.loc["mnist", "diversity_std"] == pytest.approx(np.std([0.2, 0.4], ddof=1))
+    assert rows.loc["optdigits", "affinity_mean"] == pytest.approx((10 / 50 + 20 / 50) / 2)
+    assert rows.loc["optdigits", "diversity_mean"] == pytest.approx(0.6)
+    assert rows.loc["optdigits", "mean"] == -3
+    assert rows.loc["mnist", "mean"] == 2
+    assert rows.loc["mnist", "diversity_std"] == pytest.approx(np.std([0.2, 0.4], ddof=1))
 
 
-def test_of_several_added_domains_the_mean_counts(make_plan):
+def test_several_added_domains_are_averaged(make_plan):
     task_sets = {"all": ["mnist", "optdigits", "mfeat"]}
     methods = {"single": {}, "uniform": {}}
-    found = summarize(make_plan, task_sets=task_sets, methods=methods).query("part == 'benefit'").set_index("task")
-    assert found.loc["mnist", "added"] == "optdigits+mfeat"
-    assert found.loc["mnist", "affinity_mean"] == pytest.approx(((40 + 20) / 2 / 80 + (60 + 30) / 2 / 90) / 2)
-    assert found.loc["mnist", "diversity_mean"] == pytest.approx((0.3 + 1.5) / 2)
-
-
-def test_tasks_of_one_image_have_no_affinity(make_plan, monkeypatch):
-    plan = make_plan(synthetic.preset("affinity"))
-    monkeypatch.setitem(plan._infos, "digits", dataclasses.replace(plan.info("digits"), setting="mtl"))
-    with pytest.raises(ConfigError, match=r"artifacts\.affinity: 'digits' has tasks, not domains"):
-        analysis.summarize(plan, "affinity")
+    rows = summarize(make_plan, task_sets=task_sets, methods=methods).query("part == 'benefit'").set_index("task")
+    assert rows.loc["mnist", "added"] == "optdigits+mfeat"
+    assert rows.loc["mnist", "affinity_mean"] == pytest.approx(((40 + 20) / 2 / 80 + (60 + 30) / 2 / 90) / 2)
+    assert rows.loc["mnist", "diversity_mean"] == pytest.approx((0.3 + 1.5) / 2)

@@ -49,11 +49,11 @@ def test_fit_is_least_squares_through_all_points(summarized):
 
 def points_of(formula):
     """The same line for every run, moved along itself."""
-    return lambda cell, member, epoch: formula(cell.architecture.depth + 2 * member.seed, epoch)
+    return lambda cell, run, epoch: formula(cell.architecture.depth + 2 * run.seed, epoch)
 
 
 def test_interval_is_over_runs_not_epochs(summarized):
-    """Runs that are copies of one tell nothing new, however many epochs they have."""
+    """Copies of one run add no information, however many epochs they have."""
     copies = summarized("figure_3", points_of(lambda run, epoch: (0.1 * epoch * epoch % 0.7, 60 + epoch)))
     first = copies.iloc[0]
     assert first["runs"] == 24 and abs(first["r"]) < 0.99
@@ -70,7 +70,7 @@ def test_correlation_of_runs_on_a_line(summarized):
 @pytest.mark.parametrize(
     "formula", [lambda run, epoch: (0.4, 50 + run + epoch), lambda run, epoch: (0.02 * (run + epoch), 88.0015)]
 )
-def test_what_does_not_vary_has_no_correlation(summarized, formula):
+def test_constant_values_have_no_correlation(summarized, formula):
     first = summarized("figure_3", points_of(formula)).iloc[0]
     assert np.isnan([first["r"], first["r_low"], first["r_high"]]).all()
 
@@ -87,7 +87,7 @@ def test_each_task_set_has_its_fit(summarized):
     assert summary.groupby("task_set")["tasks"].max().tolist() == [2, 3]
 
 
-def test_left_out_capacities_and_seeds(summarized):
+def test_capacities_and_seeds_that_are_not_selected(summarized):
     summary = summarized("figure_3", only={"capacities": ["vit_d1_w24"], "seeds": [1]})
     here = summary[summary["present"]]
     assert set(here["architecture"]) == {"vit_d1_w24"} and set(here["seed"]) == {1}
@@ -95,26 +95,30 @@ def test_left_out_capacities_and_seeds(summarized):
     assert len(absent) == 3 * 3 and absent["percent"].isna().all() and (summary["runs"] == 3).all()
 
 
-def test_facts(make_plan):
+def test_metadata(make_plan):
     plan = make_plan(synthetic.preset("figure_3"), only={"seeds": [1]})
-    facts = analysis.facts(plan, "figure_3")
-    assert (facts["seeds"], facts["seeds_planned"], facts["benchmarks"]) == ([1], [0, 1], ["digits"])
+    metadata = analysis.metadata(plan, "figure_3")
+    assert (metadata["seeds"], metadata["seeds_planned"], metadata["benchmarks"]) == ([1], [0, 1], ["digits"])
+
+
+def test_selecting_nothing_is_an_error(make_plan):
+    preset = synthetic.preset("figure_3")
+    preset["experiments"]["other"]["seeds"] = 3
+    plan = make_plan(preset, only={"seeds": [2]})
+    with pytest.raises(ConfigError, match=r"only = \{'seeds': \[2\]\} selects nothing of artifact 'figure_3'"):
+        analysis.summarize(plan, "figure_3")
 
 
 def test_mistakes_name_file_and_way_out(make_plan):
-    preset = synthetic.preset("figure_3")
-    preset["artifacts"]["figure_3"] = {"experiment": "other"}
-    with pytest.raises(ConfigError, match=r"artifacts\.figure_3: key 'conflicts' is missing"):
-        analysis.summarize(make_plan(preset), "figure_3")
     plan = make_plan(synthetic.preset("figure_3"))
-    with pytest.raises(DataError, match=r"conflicts/digits.*no such file of conflicts"):
+    with pytest.raises(DataError, match=r"conflicts/digits.*no such conflict file"):
         analysis.summarize(plan, "figure_3")
     synthetic.write_counts(plan, synthetic.plausible)
-    file = plan.run_file(next(iter(plan.counted.values())))
+    file = plan.paths.run_file(next(iter(plan.counted.values())))
     table = pq.read_table(file)
-    storage.write_table(file, table.slice(0, 5), {})
+    storage.write_conflict_file(file, table.slice(0, 5).to_pylist(), {})
     with pytest.raises(DataError, match=r"has 5 rows for 2 seeds, 4 epochs and 3 pairs; delete it"):
         analysis.summarize(plan, "figure_3")
-    storage.write_table(file, table.drop_columns(["zero"]), {})
-    with pytest.raises(DataError, match="its columns are not those of a file of conflicts"):
+    storage.write_table(file, table.drop_columns(["zero"]), {"schema_version": storage.SCHEMA_VERSION})
+    with pytest.raises(DataError, match="its columns are not those of a conflict file"):
         analysis.summarize(plan, "figure_3")

@@ -26,13 +26,13 @@ TEST = {
 def plan(make_plan):
     plan = make_plan(synthetic.preset("consistency", depth=(1,), methods=METHODS))
 
-    def formula(cell, member, split, task, metric):
+    def formula(cell, run, split, task, metric):
         if cell.method == "single":
             return 50.0
         source = {"validation": VALIDATION, "test": TEST}.get(split)
         # The average over tasks is the table's value, no single task's is.
         side = 4.0 if task == "mnist" else -4.0
-        return source[cell.architecture.name][member.weights[0]][member.seed] + side if source else 0.0
+        return source[cell.architecture.name][run.weights[0]][run.seed] + side if source else 0.0
 
     synthetic.write_runs(plan, formula)
     return plan
@@ -60,38 +60,38 @@ def test_near_best_settings_are_within_one_paired_standard_error(summary):
 
 
 def test_regret_is_the_test_loss_of_weights_found_elsewhere(summary):
-    found = summary[summary["part"] == "regret"].set_index(["procedure", "source", "architecture"])
-    assert len(found) == 8
+    regrets = summary[summary["part"] == "regret"].set_index(["procedure", "source", "architecture"])
+    assert len(regrets) == 8
     # The large model with the small one's p* = 0.1 instead of its own 0.5, on test: 78 - 74 and 82 - 75.
-    assert found.loc[("reuse", "vit_d1_w24", "vit_d1_w48"), "by_seed"] == [4, 7]
-    assert found.loc[("reuse", "vit_d1_w24", "vit_d1_w48"), "mean"] == 5.5
+    assert regrets.loc[("reuse", "vit_d1_w24", "vit_d1_w48"), "by_seed"] == [4, 7]
+    assert regrets.loc[("reuse", "vit_d1_w24", "vit_d1_w48"), "mean"] == 5.5
     # The small model with the large one's p* = 0.5 instead of its own 0.1: 70 - 73 and 72 - 69.
-    assert found.loc[("reuse", "vit_d1_w48", "vit_d1_w24"), "by_seed"] == [-3, 3]
-    assert found.loc[("reuse", "vit_d1_w24", "vit_d1_w24"), "by_seed"] == [0, 0]
+    assert regrets.loc[("reuse", "vit_d1_w48", "vit_d1_w24"), "by_seed"] == [-3, 3]
+    assert regrets.loc[("reuse", "vit_d1_w24", "vit_d1_w24"), "by_seed"] == [0, 0]
 
 
 def test_refining_searches_again_among_the_near_best_of_the_other_capacity(summary):
-    found = summary[summary["part"] == "regret"].set_index(["procedure", "source", "architecture"])
+    regrets = summary[summary["part"] == "regret"].set_index(["procedure", "source", "architecture"])
     # The small model leaves 0.1 and 0.5; of these the large one takes its own best, 0.5. Never 0.9, the best on test.
-    assert found.loc[("refine", "vit_d1_w24", "vit_d1_w48"), "candidates_left"] == 2
-    assert found.loc[("refine", "vit_d1_w24", "vit_d1_w48"), "by_seed"] == [0, 0]
+    assert regrets.loc[("refine", "vit_d1_w24", "vit_d1_w48"), "candidates_left"] == 2
+    assert regrets.loc[("refine", "vit_d1_w24", "vit_d1_w48"), "by_seed"] == [0, 0]
     # The large model leaves only 0.5.
-    assert found.loc[("refine", "vit_d1_w48", "vit_d1_w24"), "candidates_left"] == 1
-    assert found.loc[("refine", "vit_d1_w48", "vit_d1_w24"), "by_seed"] == [-3, 3]
+    assert regrets.loc[("refine", "vit_d1_w48", "vit_d1_w24"), "candidates_left"] == 1
+    assert regrets.loc[("refine", "vit_d1_w48", "vit_d1_w24"), "by_seed"] == [-3, 3]
 
 
 def test_regret_of_a_loss_is_positive_where_weights_found_elsewhere_cost(make_plan):
     plan = make_plan(synthetic.preset("consistency", depth=(1,), methods=METHODS, seeds=1))
     best = {"vit_d1_w24": 0.1, "vit_d1_w48": 0.9}
 
-    def formula(cell, member, split, task, metric):
+    def formula(cell, run, split, task, metric):
         if cell.method == "single":
             return 1.0
-        return abs(member.weights[0] - best[cell.architecture.name])
+        return abs(run.weights[0] - best[cell.architecture.name])
 
     synthetic.write_runs(plan, formula, metric="l1")
-    found = analysis.summarize(plan, "consistency").query("part == 'regret' and procedure == 'reuse'")
-    assert found.set_index(["source", "architecture"])["mean"].to_dict() == pytest.approx(
+    regrets = analysis.summarize(plan, "consistency").query("part == 'regret' and procedure == 'reuse'")
+    assert regrets.set_index(["source", "architecture"])["mean"].to_dict() == pytest.approx(
         {
             ("vit_d1_w24", "vit_d1_w24"): 0,
             ("vit_d1_w24", "vit_d1_w48"): 0.8,
@@ -111,10 +111,11 @@ def test_only_pairs_of_present_capacities_have_a_regret(make_plan):
     }
 
 
-def test_reported_ranges_stand_only_beside_a_benchmark_of_the_paper(plan, monkeypatch):
+def test_reported_ranges_are_listed_for_a_benchmark_of_the_paper_only(plan, monkeypatch):
     monkeypatch.setitem(consistency.REPORTED, "digits", consistency.REPORTED["cifar_stl"])
     assert "reported" not in set(analysis.summarize(plan, "consistency")["part"])
-    monkeypatch.setitem(plan._infos, "digits", dataclasses.replace(plan.info("digits"), reported=True))
+    benchmarks = {"digits": dataclasses.replace(plan.benchmarks["digits"], reported=True)}
+    plan = dataclasses.replace(plan, benchmarks=benchmarks)
     reported = analysis.summarize(plan, "consistency").query("part == 'reported'")
     assert reported[["where", "low", "high"]].to_numpy().tolist() == [
         ["low width", 0.3, 0.4],

@@ -7,8 +7,8 @@ import synthetic
 from matplotlib.text import Text
 
 from scalarization import analysis, figures, storage
-from scalarization.errors import ConfigError, DataError
-from scalarization.experiments import Share
+from scalarization.errors import DataError
+from scalarization.plan.cells import Shard
 
 TASKS = ["segmentation_2d", "depth"]
 CONSTANTS = {"segmentation_2d": 0.9, "depth": 0.7}
@@ -37,18 +37,18 @@ def preset(**changes):
     }
 
 
-def l1(cell, member, split, task):
+def l1(cell, run, split, task):
     """Errors are least at p1 = 0.4 on validation and at 0.8 on test; joint training beats SD by 0.01 per width."""
-    noise = 0.001 * member.seed
+    noise = 0.001 * run.seed
     base = {"segmentation_2d": 0.5, "depth": 0.6}[task] - 0.01 * (cell.architecture.shared_layers or 0)
     if cell.method == "single":
         return base + noise
-    p1 = member.weights[0]
+    p1 = run.weights[0]
     best = {"validation": 0.4}.get(split, 0.8)
     return base - 0.01 * cell.architecture.width + 0.1 * abs(p1 - best) + noise
 
 
-def example_rows(cell, member):
+def example_rows(cell, run):
     """One test image; the prediction is the target plus a tenth of p, plus the seed."""
 
     def row(content, task, values):
@@ -56,14 +56,14 @@ def example_rows(cell, member):
 
     target = np.linspace(-1, 1, SIZE * SIZE)
     target[0] = np.nan
-    found = []
-    if member is cell.members[0]:
+    rows = []
+    if run is cell.runs[0]:
         image = np.arange(SIZE * SIZE * 3.0)
-        found.append({**row("image", None, image), "shape": [SIZE, SIZE, 3]})
-        found += [row("target", task, target) for task in cell.tasks]
-    for task, weight in zip(cell.tasks, member.weights, strict=True):
-        found.append(row("prediction", task, np.linspace(-1, 1, SIZE * SIZE) + weight / 10 + member.seed))
-    return found
+        rows.append({**row("image", None, image), "shape": [SIZE, SIZE, 3]})
+        rows += [row("target", task, target) for task in cell.tasks]
+    for task, weight in zip(cell.tasks, run.weights, strict=True):
+        rows.append(row("prediction", task, np.linspace(-1, 1, SIZE * SIZE) + weight / 10 + run.seed))
+    return rows
 
 
 @pytest.fixture
@@ -74,18 +74,20 @@ def written(make_plan):
         plan = make_plan(preset(**(changes or {})), **knobs)
         for cell in plan.cells.values():
             rows, examples = [], []
-            for member in cell.members:
+            for run in cell.runs:
                 for task in cell.tasks:
                     for split in ("train", "validation", "test"):
                         for epoch in (2, synthetic.EPOCHS):
-                            value = l1(cell, member, split, task) if epoch == synthetic.EPOCHS else 0.0
+                            value = l1(cell, run, split, task) if epoch == synthetic.EPOCHS else 0.0
                             both = {"l1": value, "l1_constant": CONSTANTS[task]}
-                            for metric, found in both.items():
-                                rows.append(synthetic._row(cell, member, epoch, split, task, metric, found))
-                identity = {k: rows[-1][k] for k in storage.RUN_SCHEMA.names[:11]}
-                examples += [{**identity, **row} for row in example_rows(cell, member)]
-            storage.write_run_file(plan.run_file(cell), rows, {})
-            storage.write_table(plan.examples_file(Share(cell)), pa.Table.from_pylist(examples, storage.EXAMPLE_SCHEMA))
+                            for metric, number in both.items():
+                                rows.append(synthetic.row_of(cell, run, epoch, split, task, metric, number))
+                shared = storage.EXAMPLE_SCHEMA.names[: storage.EXAMPLE_SCHEMA.get_field_index("example")]
+                identity = {column: rows[-1].get(column) for column in shared}
+                examples += [{**identity, **row} for row in example_rows(cell, run)]
+            storage.write_run_file(plan.paths.run_file(cell), rows, {})
+            table = pa.Table.from_pylist(examples, storage.EXAMPLE_SCHEMA)
+            storage.write_example_file(plan.paths.examples_file(Shard(cell)), table)
         return plan
 
     return written
@@ -104,45 +106,45 @@ def test_figure_2_flips_the_sign_and_takes_the_least_validation_loss(written):
         assert row.mean == pytest.approx(0.01 * row.width - 0.04) and row.std == pytest.approx(0, abs=1e-12)
 
 
-def test_figure_c_has_errors_beside_the_best_constant(written, tmp_path):
+def test_figure_c_has_the_error_of_the_best_constant(written, tmp_path):
     plan = written()
-    summary, facts = synthetic.read_back(plan, "figure_c", tmp_path)
+    summary, metadata = synthetic.read_back(plan, "figure_c", tmp_path)
     assert dict(summary.groupby("task")["constant"].first()) == CONSTANTS
     assert summary["constant"].notna().all()
     one = summary[(summary["width"] == 16) & (summary["shared_layers"] == 4) & (summary["task"] == "depth")]
     assert list(one[one["method"] == "grid"]["weight"]) == [0.8, 0.6, pytest.approx(0.2)]
     assert one[one["optimum"].astype(bool)]["weight"].item() == pytest.approx(0.6)
-    figure = figures.draw("figure_c", summary, facts)
-    found = texts(figure)
-    assert "segmentation_2d test L1 loss (constant: 0.90)" in found
-    assert "depth test L1 loss (constant: 0.70)" in found
+    figure = figures.draw("figure_c", summary, metadata)
+    written_texts = texts(figure)
+    assert "segmentation_2d test L1 loss (constant: 0.90)" in written_texts
+    assert "depth test L1 loss (constant: 0.70)" in written_texts
     panels = [ax for ax in figure.get_axes() if ax.get_title().startswith("width")]
     assert [ax.get_title() for ax in panels] == ["width 8", "width 16"]
     assert {"shared layers 0", "shared layers 4"} <= {ax.get_ylabel() for ax in figure.get_axes()}
 
 
-def test_figure_c_shows_what_was_not_run(written, tmp_path):
+def test_figure_c_marks_capacities_that_are_not_selected(written, tmp_path):
     plan = written(only={"capacities": ["dense26_w8_shr0", "dense26_w16_shr0", "dense26_w8_shr4"]})
-    summary, facts = synthetic.read_back(plan, "figure_c", tmp_path)
+    summary, metadata = synthetic.read_back(plan, "figure_c", tmp_path)
     absent = summary[~summary["present"]]
     assert set(absent["architecture"]) == {"dense26_w16_shr4"} and absent["constant"].isna().all()
-    assert texts(figures.draw("figure_c", summary, facts)).count("not run") == 1
+    assert texts(figures.draw("figure_c", summary, metadata)).count("not run") == 1
 
 
 def test_predictions_are_those_of_the_chosen_weights(written, tmp_path):
-    summary, facts = synthetic.read_back(written(), "predictions", tmp_path)
+    summary, metadata = synthetic.read_back(written(), "predictions", tmp_path)
     assert set(summary["architecture"]) == {"dense26_w16_shr4"}
     counts = summary.groupby("content").size()
     assert dict(counts) == {"image": 1, "target": 2, "single": 2, "joint": 2}
-    shown = summary.set_index(["content", "task"])
+    by_content = summary.set_index(["content", "task"])
     for task, weight in (("segmentation_2d", 0.4), ("depth", 0.6)):
-        assert shown.loc[("joint", task), "weight"] == pytest.approx(weight)
+        assert by_content.loc[("joint", task), "weight"] == pytest.approx(weight)
         # p / 10 everywhere, the first pixel's target being unknown; the first of two seeds.
-        assert shown.loc[("joint", task), "l1"] == pytest.approx(weight / 10, abs=1e-6)
-        assert shown.loc[("single", task), "l1"] == pytest.approx(0.1, abs=1e-6)
-    found = texts(figures.draw("predictions", summary, facts))
-    assert "L1 0.04" in found and "L1 0.06" in found and found.count("L1 0.10") == 2
-    assert any("$p$ = 0.4" in t for t in found)
+        assert by_content.loc[("joint", task), "l1"] == pytest.approx(weight / 10, abs=1e-6)
+        assert by_content.loc[("single", task), "l1"] == pytest.approx(0.1, abs=1e-6)
+    written_texts = texts(figures.draw("predictions", summary, metadata))
+    assert "L1 0.04" in written_texts and "L1 0.06" in written_texts and written_texts.count("L1 0.10") == 2
+    assert any("$p$ = 0.4" in t for t in written_texts)
 
 
 def test_predictions_of_another_seed(written, tmp_path):
@@ -156,16 +158,9 @@ def test_predictions_of_another_seed(written, tmp_path):
     assert summary[summary["content"] == "single"]["l1"].tolist() == pytest.approx([1.1, 1.1], abs=1e-6)
 
 
-def test_lost_predictions_are_named(written):
+def test_error_names_the_damaged_file_of_predictions(written):
     plan = written()
-    file = plan.examples_file(Share(plan.cells["motorcycle/pair/dense26_w16_shr4/grid/base"]))
+    file = plan.paths.examples_file(Shard(plan.cells["motorcycle/pair/dense26_w16_shr4/grid/base"]))
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(DataError, match="grid/base.parquet.*delete it and run snakemake again"):
+    with pytest.raises(DataError, match=r"grid/base\.parquet.*delete it and run snakemake again"):
         analysis.summarize(plan, "predictions")
-
-
-@pytest.mark.parametrize("kind", ["figure_c", "predictions"])
-def test_only_dense_tasks_have_them(make_plan, kind):
-    plan = make_plan(synthetic.preset(kind))
-    with pytest.raises(ConfigError, match="'digits' has none"):
-        analysis.summarize(plan, kind)

@@ -5,60 +5,60 @@ import math
 import numpy as np
 import pytest
 
-from scalarization.analysis import _statistics
+from scalarization.analysis import statistics
 
 
 def test_spread_is_mean_sample_deviation_and_t_interval():
-    found = _statistics.spread(np.array([1.0, 2.0, 4.0]))
-    assert found["mean"] == pytest.approx(7 / 3)
-    assert found["std"] == pytest.approx(math.sqrt(7 / 3))  # squares 16/9 + 1/9 + 25/9 = 42/9, over 3 - 1
+    spread = statistics.spread(np.array([1.0, 2.0, 4.0]))
+    assert spread["mean"] == pytest.approx(7 / 3)
+    assert spread["std"] == pytest.approx(math.sqrt(7 / 3))  # squares 16/9 + 1/9 + 25/9 = 42/9, over 3 - 1
     half = 4.302652729911275 * math.sqrt(7 / 3) / math.sqrt(3)  # t of 2 degrees of freedom at 0.975
-    assert (found["low"], found["high"]) == (pytest.approx(7 / 3 - half), pytest.approx(7 / 3 + half))
-    assert found["seeds"] == 3
-    assert found["by_seed"] == [1.0, 2.0, 4.0]
+    assert (spread["low"], spread["high"]) == (pytest.approx(7 / 3 - half), pytest.approx(7 / 3 + half))
+    assert spread["seeds"] == 3
+    assert spread["by_seed"] == [1.0, 2.0, 4.0]
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_one_seed_has_a_mean_and_no_spread():
-    found = _statistics.spread(np.array([5.0]))
-    assert (found["mean"], found["seeds"], found["by_seed"]) == (5.0, 1, [5.0])
-    assert all(math.isnan(found[name]) for name in ("std", "low", "high"))
+    spread = statistics.spread(np.array([5.0]))
+    assert (spread["mean"], spread["seeds"], spread["by_seed"]) == (5.0, 1, [5.0])
+    assert all(math.isnan(spread[name]) for name in ("std", "low", "high"))
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_spread_of_nothing_is_nan():
-    found = _statistics.spread([])
-    assert (found["seeds"], found["by_seed"]) == (0, [])
-    assert all(math.isnan(found[name]) for name in ("mean", "std", "low", "high"))
+    spread = statistics.spread([])
+    assert (spread["seeds"], spread["by_seed"]) == (0, [])
+    assert all(math.isnan(spread[name]) for name in ("mean", "std", "low", "high"))
 
 
 def test_best_is_that_of_the_mean_over_seeds():
-    assert _statistics.best(np.array([[9.0, 1.0], [4.0, 7.0], [6.0, 4.0]])) == 1
+    assert statistics.best(np.array([[9.0, 1.0], [4.0, 7.0], [6.0, 4.0]])) == 1
 
 
 def test_first_of_tied_candidates_wins_even_if_rounding_says_otherwise():
     scores = np.array([[0.1 + 0.2], [0.3], [0.2]])
     assert scores[0] > scores[1]
-    assert _statistics.best(scores) == 0
-    assert _statistics.best(scores[[1, 0, 2]]) == 0
+    assert statistics.best(scores) == 0
+    assert statistics.best(scores[[1, 0, 2]]) == 0
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_a_diverged_run_cannot_win():
-    assert _statistics.best(np.array([[np.nan, 9.0], [1.0, 2.0]])) == 1
+    assert statistics.best(np.array([[np.nan, 9.0], [1.0, 2.0]])) == 1
 
 
 def test_gaps_are_paired_by_seed():
     # The best is row 0 (mean 6). Row 1 is behind by 1 at every seed, row 2 by 8 and -6.
-    mean, error = _statistics.gaps(np.array([[10.0, 2.0], [9.0, 1.0], [2.0, 8.0]]))
+    mean, error = statistics.gaps(np.array([[10.0, 2.0], [9.0, 1.0], [2.0, 8.0]]))
     assert mean == pytest.approx([0, 1, 1])
     assert error == pytest.approx([0, 0, math.sqrt(98) / math.sqrt(2)])
 
 
 def test_within_one_standard_error_of_the_best():
-    assert _statistics.within_error(np.array([[10.0, 2.0], [9.0, 1.0], [2.0, 8.0]])).tolist() == [True, False, True]
+    assert statistics.within_error(np.array([[10.0, 2.0], [9.0, 1.0], [2.0, 8.0]])).tolist() == [True, False, True]
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_with_one_seed_only_the_best_and_its_ties_are_near():
-    assert _statistics.within_error(np.array([[3.0], [2.9], [3.0]])).tolist() == [True, False, True]
+    assert statistics.within_error(np.array([[3.0], [2.9], [3.0]])).tolist() == [True, False, True]

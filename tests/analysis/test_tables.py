@@ -9,9 +9,8 @@ import pytest
 import synthetic_methods as synthetic
 
 from scalarization import analysis, methods
-from scalarization.analysis import _names, _reported, table_costs
-from scalarization.errors import ConfigError, DataError
-from scalarization.experiments import Plan
+from scalarization.analysis import reported_numbers, table_costs
+from scalarization.errors import DataError
 
 #: Test accuracy of (gender, activity) by seed.
 VALUES = {
@@ -20,10 +19,10 @@ VALUES = {
 }
 
 
-def by_table(cell, member, split, task, metric):
+def by_table(cell, run, split, task, metric):
     if metric == "loss":
         return 0.5
-    value = VALUES.get(cell.method, [(50.0, 50.0)] * 3)[member.seed][synthetic.PAIR.index(task)]
+    value = VALUES.get(cell.method, [(50.0, 50.0)] * 3)[run.seed][synthetic.PAIR.index(task)]
     return value - (10 if metric == "balanced_accuracy" else 0) + {"train": 3, "validation": 2, "test": 0}[split]
 
 
@@ -40,9 +39,9 @@ def summarize(make_plan):
 
 
 def row(summary, method, task, metric="accuracy"):
-    found = summary.query("method == @method and task == @task and metric == @metric")
-    assert len(found) == 1
-    return found.iloc[0]
+    rows = summary.query("method == @method and task == @task and metric == @metric")
+    assert len(rows) == 1
+    return rows.iloc[0]
 
 
 def test_means_and_both_deviations(summarize):
@@ -60,14 +59,14 @@ def test_means_and_both_deviations(summarize):
     assert other["std"] == pytest.approx(math.sqrt(2)) and other["paper_std"] == pytest.approx(math.sqrt(8) / 2)
 
 
-def test_balanced_accuracy_is_there_where_it_exists(summarize):
+def test_balanced_accuracy_is_listed_if_the_run_file_has_it(summarize):
     summary = summarize()
     assert row(summary, "uniform", "average", "balanced_accuracy")["mean"] == 76.5
     without = summarize(value=lambda c, m, s, t, metric: None if metric == "balanced_accuracy" else 50.0)
     assert without["metric"].unique().tolist() == ["accuracy"]
 
 
-def test_methods_and_tasks_come_in_the_papers_order(summarize):
+def test_methods_and_tasks_are_in_the_papers_order(summarize):
     summary = summarize()
     assert summary["method"].unique().tolist() == synthetic.METHODS
     assert summary["group"].unique().tolist() == ["Scalarization", "MTO, loss-based", "MTO, gradient-based"]
@@ -75,32 +74,27 @@ def test_methods_and_tasks_come_in_the_papers_order(summarize):
     assert summary["label"].unique().tolist() == ["Uniform", "RLW", "Uncertainty", "IMTL-L", "CAGrad", "PCGrad"]
 
 
-def test_every_method_has_a_name_and_a_formula():
-    assert set(methods.names()) <= set(_names.LABELS)
-    assert set(methods.names()) - {"single"} <= set(table_costs.HERE)
-
-
 def test_one_seed_has_no_deviation(summarize):
     summary = summarize(people=synthetic.experiment(seeds=1))
-    assert summary[["std", "paper_std", "low", "high", "inside"]].isna().all(axis=None)
+    assert summary[["std", "paper_std", "low", "high", "within_ci"]].isna().all(axis=None)
     assert row(summary, "uniform", "average")["mean"] == 85
 
 
 def test_optimum_is_chosen_on_validation_among_all_constant_weights(summarize):
-    def value(cell, member, split, task, metric):
-        first = member.weights[0]
+    def value(cell, run, split, task, metric):
+        first = run.weights[0]
         if cell.method not in ("grid", "uniform"):
             return 99
         best_on = {"validation": 0.3, "test": 0.7, "train": 0.7}[split]
-        return 80 - 10 * abs(first - best_on) + member.seed
+        return 80 - 10 * abs(first - best_on) + run.seed
 
     grid = {"grid": {"p1": [0.3, 0.7]}, "uniform": {}, "rlw": {}}
-    found = row(summarize(value=value, people=synthetic.experiment(methods=grid)), "grid", "average")
-    assert list(found["weights"]) == pytest.approx([0.3, 0.7]) and found["member"] == 0
-    assert found["mean"] == pytest.approx(76.5)
+    grid_row = row(summarize(value=value, people=synthetic.experiment(methods=grid)), "grid", "average")
+    assert list(grid_row["weights"]) == pytest.approx([0.3, 0.7]) and grid_row["weight_setting"] == 0
+    assert grid_row["mean"] == pytest.approx(76.5)
 
-    def uniform_wins(cell, member, split, task, metric):
-        return value(cell, member, split, task, metric) + (50 if cell.method == "uniform" else 0)
+    def uniform_wins(cell, run, split, task, metric):
+        return value(cell, run, split, task, metric) + (50 if cell.method == "uniform" else 0)
 
     again = summarize(value=uniform_wins, people=synthetic.experiment(methods=grid))
     assert list(row(again, "grid", "average")["weights"]) == [0.5, 0.5]
@@ -108,8 +102,8 @@ def test_optimum_is_chosen_on_validation_among_all_constant_weights(summarize):
 
 
 def test_baselines_are_each_tasks_own_model(summarize):
-    def value(cell, member, split, task, metric):
-        return {"gender": 70.0, "activity": 60.0}[task] + member.seed if cell.method == "single" else 50.0
+    def value(cell, run, split, task, metric):
+        return {"gender": 70.0, "activity": 60.0}[task] + run.seed if cell.method == "single" else 50.0
 
     summary = summarize(value=value, people=synthetic.experiment(methods={"uniform": {}, "single": {}}))
     assert summary["method"].iloc[0] == "single"
@@ -126,13 +120,9 @@ def test_absent_capacity_is_one_row_of_nulls(summarize):
     assert summary[summary["architecture"] == "vit_d2_w48"]["present"].all()
 
 
-def test_missing_runs_and_empty_experiments_are_told(make_plan):
+def test_missing_run_file_is_an_error(make_plan):
     plan = make_plan(synthetic.preset({"table_methods": {"experiment": "people"}}))
     with pytest.raises(DataError, match="no such run file"):
-        analysis.summarize(plan, "table_methods")
-    single = synthetic.experiment(methods={"single": {}})
-    plan = make_plan(synthetic.preset({"table_methods": {"experiment": "people"}}, people=single))
-    with pytest.raises(ConfigError, match="nothing is trained jointly in people"):
         analysis.summarize(plan, "table_methods")
 
 
@@ -140,56 +130,50 @@ def test_missing_runs_and_empty_experiments_are_told(make_plan):
 
 
 def test_names_of_the_paper_are_told_apart_exactly():
-    assert _reported.architecture("vit-s4-depth6", 0.25) == "vit_d6_w48"
-    assert _reported.architecture("vit-s4-depth9", 1.0) == "vit_d9_w192"
-    assert _reported.architecture("resnet50", 0.25) == "resnet50_w16"
-    everything = _reported.accuracies()
+    assert reported_numbers.architecture("vit-s4-depth6", 0.25) == "vit_d6_w48"
+    assert reported_numbers.architecture("vit-s4-depth9", 1.0) == "vit_d9_w192"
+    assert reported_numbers.architecture("resnet50", 0.25) == "resnet50_w16"
+    everything = reported_numbers.accuracies()
     assert sum(map(len, everything.values())) == 530
     # Table C, 6 layers, 0.25 width.
     assert everything["celeba", "vit_d6_w48"]["imtl_l", "clothes"] == (92.22, 0.073)
     assert everything["celeba", "vit_d6_w48"]["pb2", "age"] == (87.10, 0.12)
     assert everything["domainnet", "resnet50_w64"]["pcgrad", "real"] == (48.88, 0.48)
-    assert {m for found in everything.values() for m, _ in found} <= set(_names.LABELS)
-    assert _reported.tasks("celeba", "vit_d9_w96") == {
+    assert {m for table in everything.values() for m, _ in table} <= set(methods.names())
+    assert reported_numbers.tasks("celeba", "vit_d9_w96") == {
         *("age", "clothes", "face_structure", "facial_hair", "gender", "hair_color", "hair_style", "mouth")
     }
-    assert _reported.tasks("celeba", "vit_d3_w96") == frozenset()
-    assert _reported.costs()["rotograd"]["backward_passes"] == "T"
-    assert _reported.poster()["domainnet"]["imtl_l"] == (46.04, 0.21)
+    assert reported_numbers.tasks("celeba", "vit_d3_w96") == frozenset()
+    assert reported_numbers.costs()["rotograd"]["backward_passes"] == "T"
+    assert reported_numbers.poster()["domainnet"]["imtl_l"] == (46.04, 0.21)
 
 
 def test_reported_averages_have_the_papers_deviation():
-    for found in _reported.accuracies().values():
-        for method in {m for m, _ in found}:
-            of = {task: a for (m, task), a in found.items() if m == method}
+    for table in reported_numbers.accuracies().values():
+        for method in {m for m, _ in table}:
+            of = {task: a for (m, task), a in table.items() if m == method}
             average = of.pop("average")
             # Table B is rounded to 0.01, C and D to two digits.
             assert math.sqrt(sum(a.std**2 for a in of.values())) / len(of) == pytest.approx(average.std, abs=0.0151)
 
 
 @pytest.fixture
-def as_celeba(monkeypatch):
-    """The people pass for CelebA with two groups, of which the paper has a table."""
+def as_celeba(monkeypatch, people_are_reported):
+    """The paper has a table of the people with two groups."""
     table = {
-        ("uniform", "average"): _reported.Accuracy(86.0, 1.6),
-        ("uniform", "gender"): _reported.Accuracy(50.0, 0.5),
-        ("uniform", "activity"): _reported.Accuracy(81.0, 2.0),
+        ("uniform", "average"): reported_numbers.Accuracy(86.0, 1.6),
+        ("uniform", "gender"): reported_numbers.Accuracy(50.0, 0.5),
+        ("uniform", "activity"): reported_numbers.Accuracy(81.0, 2.0),
     }
-    monkeypatch.setattr(_reported, "accuracies", lambda: {("emoji_people", "vit_d1_w48"): table})
-    original = Plan.info
-
-    def changed(self, benchmark):
-        return dataclasses.replace(original(self, benchmark), reported=True)
-
-    monkeypatch.setattr(Plan, "info", changed)
+    monkeypatch.setattr(reported_numbers, "accuracies", lambda: {("emoji_people", "vit_d1_w48"): table})
 
 
-def test_reported_stands_beside_the_same_cell_only(summarize, as_celeba):
+def test_reported_numbers_are_listed_with_the_same_cell_only(summarize, as_celeba):
     summary = summarize()
     average = row(summary, "uniform", "average")
     assert (average["reported_mean"], average["reported_std"]) == (86.0, 1.6)
-    assert average["difference"] == pytest.approx(0.5) and average["inside"]
-    assert not row(summary, "uniform", "gender")["inside"]  # 91 against 50
+    assert average["difference"] == pytest.approx(0.5) and average["within_ci"]
+    assert not row(summary, "uniform", "gender")["within_ci"]  # 91 against 50
     assert pd.isna(row(summary, "rlw", "average")["reported_mean"])
     assert pd.isna(row(summary, "uniform", "average", "balanced_accuracy")["reported_mean"])
     other = {"family": "vit", "depth": [2], "width": [48]}
@@ -202,7 +186,7 @@ def test_reported_stands_beside_the_same_cell_only(summarize, as_celeba):
         summary = summarize(value=lambda *_: 50.0, people=synthetic.experiment(**changes))
         assert summary["reported_mean"].isna().all()
     one = row(summarize(people=synthetic.experiment(seeds=1)), "uniform", "average")
-    assert one["difference"] == pytest.approx(-1) and pd.isna(one["inside"])
+    assert one["difference"] == pytest.approx(-1) and pd.isna(one["within_ci"])
 
 
 def test_a_stand_in_has_nothing_reported(summarize):
@@ -224,44 +208,46 @@ def test_main_table_joins_experiments_by_benchmark_and_capacity(summarize, as_ce
     )
     ours = summary[summary["architecture"].notna() & (summary["metric"] == "accuracy")]
     assert set(ours["task"]) == {"average"}
-    found = {a: rows["method"].tolist() for a, rows in ours.groupby("architecture", sort=False)}
+    listed = {a: rows["method"].tolist() for a, rows in ours.groupby("architecture", sort=False)}
     expected = ["uniform", "rlw", "uncertainty", "imtl_l", "famo", "cagrad", "pcgrad"]
-    assert found == {"vit_d1_w48": expected, "vit_d2_w48": synthetic.METHODS}
+    assert listed == {"vit_d1_w48": expected, "vit_d2_w48": synthetic.METHODS}
     assert row(ours[ours["architecture"] == "vit_d1_w48"], "uniform", "average")["reported_mean"] == 86.0
     assert row(ours[ours["architecture"] == "vit_d2_w48"], "uniform", "average")["mean"] == 86.5
 
 
 def test_poster_is_a_reference_without_capacity(summarize, as_celeba, monkeypatch):
-    monkeypatch.setattr(_reported, "poster", lambda: {"emoji_people": {"pcgrad": _reported.Accuracy(44.96, 0.14)}})
+    monkeypatch.setattr(
+        reported_numbers, "poster", lambda: {"emoji_people": {"pcgrad": reported_numbers.Accuracy(44.96, 0.14)}}
+    )
     summary = summarize("table_main")
     poster = summary[summary["architecture"].isna()]
     assert poster["method"].tolist() == ["pcgrad"] and poster["reported_mean"].tolist() == [44.96]
     assert poster["mean"].isna().all() and poster["difference"].isna().all()
 
 
-def test_facts_of_several_experiments_and_of_costs(make_plan):
-    artifacts = {"table_main": {"experiments": ["first", "second"]}, "table_costs": {"costs": "steps"}}
+def test_metadata_of_several_experiments_and_of_a_profile(make_plan):
+    artifacts = {"table_main": {"experiments": ["first", "second"]}, "table_costs": {"profile": "steps"}}
     first, second = synthetic.experiment(), synthetic.experiment(methods={"famo": {}}, seeds=3)
     plan = make_plan(synthetic.preset(artifacts, first=first, second=second))
-    main = analysis.facts(plan, "table_main")
+    main = analysis.metadata(plan, "table_main")
     assert (main["benchmarks"], main["seeds"], main["seeds_planned"]) == (["emoji_people"], [0, 1, 2], [0, 1, 2])
-    assert analysis.facts(plan, "table_costs")["environment"] is None
-    synthetic.write_costs(plan)
-    assert analysis.facts(plan, "table_costs")["environment"] == {"device": "an abacus"}
+    assert analysis.metadata(plan, "table_costs")["environment"] is None
+    synthetic.write_profile(plan)
+    assert analysis.metadata(plan, "table_costs")["environment"] == {"device": "an abacus"}
 
 
-# --- costs ---
+# --- profiles ---
 
 
 @pytest.fixture
-def costs_plan(make_plan):
-    plan = make_plan(synthetic.preset({"table_costs": {"costs": "steps"}, "figure_1": {"costs": "steps"}}))
-    synthetic.write_costs(plan)
+def profile_plan(make_plan):
+    plan = make_plan(synthetic.preset({"table_costs": {"profile": "steps"}, "figure_1": {"profile": "steps"}}))
+    synthetic.write_profile(plan)
     return plan
 
 
-def test_costs_have_formulas_beside_measurements(costs_plan):
-    summary = analysis.summarize(costs_plan, "table_costs")
+def test_table_of_costs_has_formulas_and_measurements(profile_plan):
+    summary = analysis.summarize(profile_plan, "table_costs")
     order = ["uniform", "pbt", "uncertainty", "graddrop", "pcgrad", "rotograd", "new_method"]
     assert summary["method"].unique().tolist() == order
     pcgrad = summary[summary["method"] == "pcgrad"]
@@ -279,24 +265,25 @@ def test_costs_have_formulas_beside_measurements(costs_plan):
 
 
 def test_formulas_of_the_paper_are_ours_but_for_rotograd():
-    theirs = {m: tuple(f[n] for n in table_costs.FORMULAS) for m, f in _reported.costs().items()}
-    assert {m for m in theirs if table_costs.HERE[m] != theirs[m]} == {"rotograd"}
+    theirs = reported_numbers.costs()
+    ours = {method: dataclasses.asdict(methods.load(method).formulas) for method in theirs}
+    assert {method for method in theirs if ours[method] != theirs[method]} == {"rotograd"}
 
 
-def test_figure_1_is_in_mebibytes(costs_plan):
-    summary = analysis.summarize(costs_plan, "figure_1")
+def test_figure_1_is_in_mebibytes(profile_plan):
+    summary = analysis.summarize(profile_plan, "figure_1")
     assert summary["method"].unique().tolist() == ["uniform", "pcgrad", "rotograd", "new_method"]
     assert summary[summary["method"] == "pcgrad"]["peak_mib"].tolist() == [180, 420]
 
 
-def test_missing_and_damaged_costs_are_told(costs_plan):
-    file = costs_plan.costs_file("steps")
+def test_missing_and_damaged_profiles_are_errors(profile_plan):
+    file = profile_plan.paths.profile_file("steps")
     file.write_bytes(b"no parquet")
-    with pytest.raises(DataError, match="not a readable table of costs"):
-        analysis.summarize(costs_plan, "figure_1")
+    with pytest.raises(DataError, match="not a readable profile"):
+        analysis.summarize(profile_plan, "figure_1")
     file.unlink()
     with pytest.raises(DataError, match="no such file; build it with: snakemake"):
-        analysis.summarize(costs_plan, "figure_1")
+        analysis.summarize(profile_plan, "figure_1")
 
 
 # --- table A ---
@@ -308,19 +295,19 @@ def test_table_a_counts_positives(make_plan):
         analysis.summarize(plan, "table_a")
     synthetic.write_store(plan, "emoji_people")
     summary = analysis.summarize(plan, "table_a")
-    attributes = plan.info("emoji_people").attributes
+    attributes = plan.benchmarks["emoji_people"].labels.attributes
     assert summary["attribute"].tolist() == [a for a in attributes for _ in range(3)]
     third = summary[summary["attribute"] == attributes[2]].set_index("split")
     assert third["positives"].to_dict() == {"train": 4, "validation": 2, "test": 2}
     assert third["images"].to_dict() == {"train": 200, "validation": 50, "test": 50}
     assert third["percent"].to_dict() == {"train": 2.0, "validation": 4.0, "test": 4.0}
-    assert summary["group"].unique().tolist() == list(plan.info("emoji_people").groups)
+    assert summary["group"].unique().tolist() == list(plan.benchmarks["emoji_people"].labels.groups)
 
 
 def test_table_a_without_counts_or_groups(make_plan, tmp_path):
     plan = make_plan(synthetic.preset({"table_a": {"experiment": "people"}}))
     synthetic.write_store(plan, "emoji_people", positives=False)
     assert analysis.summarize(plan, "table_a")["positives"].isna().all()
-    plan.store_file("emoji_people").write_text("{}")
+    plan.paths.store_file("emoji_people").write_text("{}")
     with pytest.raises(DataError, match=re.escape("KeyError('domains')")):
         analysis.summarize(plan, "table_a")

@@ -1,4 +1,4 @@
-"""Archives and pickles that mean harm, or are damaged, are refused by name; what is official is read."""
+"""Official archives and pickles are read; malicious and damaged ones are refused, with the name of the file."""
 
 import gzip
 import io
@@ -11,14 +11,14 @@ import zipfile
 import numpy as np
 import pytest
 
-from scalarization.benchmarks import _archives
-from scalarization.benchmarks._archives import image_files, read_members, unpickle
+from scalarization.benchmarks import archives
+from scalarization.benchmarks.archives import image_files, read_entries, unpickle
 from scalarization.errors import DataError
 
 from ..archives import python2_pickle, write_tar
 
 
-def odd(name, kind, target=""):
+def special_entry(name, kind, target=""):
     entry = tarfile.TarInfo(name)
     entry.type, entry.linkname = kind, target
     return entry
@@ -27,70 +27,70 @@ def odd(name, kind, target=""):
 # --- .tar.gz ---
 
 
-def test_wanted_members_are_read_and_nothing_is_written(tmp_path):
+def test_requested_entries_are_read_and_no_file_is_written(tmp_path):
     file = tmp_path / "a.tar.gz"
     write_tar(file, {"a/one": b"1", "a/two": b"22", "a/three": b"333"}, "a")
-    assert read_members(file, ["a/two", "a/three"]) == {"a/two": b"22", "a/three": b"333"}
+    assert read_entries(file, ["a/two", "a/three"]) == {"a/two": b"22", "a/three": b"333"}
     assert list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.parametrize(
-    ("members", "entries", "words"),
+    ("contents", "entries", "words"),
     [
         ({"../out": b"x"}, (), r"\.\./out leads out of the archive"),
         ({"a/../../out": b"x"}, (), "leads out of the archive"),
         ({"/etc/out": b"x"}, (), "/etc/out leads out of the archive"),
-        ({}, [odd("a/one", tarfile.SYMTYPE, "/etc/passwd")], "a/one is a link or a device"),
-        ({}, [odd("a/one", tarfile.LNKTYPE, "a/two")], "a/one is a link or a device"),
-        ({}, [odd("a/one", tarfile.CHRTYPE)], "a/one is a link or a device"),
-        ({}, [odd("a/one", tarfile.FIFOTYPE)], "a/one is a link or a device"),
+        ({}, [special_entry("a/one", tarfile.SYMTYPE, "/etc/passwd")], "a/one is a link or a device"),
+        ({}, [special_entry("a/one", tarfile.LNKTYPE, "a/two")], "a/one is a link or a device"),
+        ({}, [special_entry("a/one", tarfile.CHRTYPE)], "a/one is a link or a device"),
+        ({}, [special_entry("a/one", tarfile.FIFOTYPE)], "a/one is a link or a device"),
         ({"a/two": b"2"}, (), "lacks a/one"),
-        ({}, [odd("a/one", tarfile.DIRTYPE)], "lacks a/one"),
+        ({}, [special_entry("a/one", tarfile.DIRTYPE)], "lacks a/one"),
     ],
 )
-def test_tar_that_no_authors_made(members, entries, words, tmp_path):
+def test_malicious_tar_is_refused(contents, entries, words, tmp_path):
     file = tmp_path / "a.tar.gz"
-    write_tar(file, members, odd=entries)
+    write_tar(file, contents, extra=entries)
     with pytest.raises(DataError, match=words) as caught:
-        read_members(file, ["a/one"])
+        read_entries(file, ["a/one"])
     assert str(file) in str(caught.value) and "fetch it again" in str(caught.value)
 
 
-def test_member_that_comes_twice(tmp_path):
+def test_duplicate_entry_is_refused(tmp_path):
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
         for content in (b"1", b"2"):
             entry = tarfile.TarInfo("a/one")
             entry.size = 1
             archive.addfile(entry, io.BytesIO(content))
     with pytest.raises(DataError, match="holds a/one twice"):
-        read_members(tmp_path / "a.tar.gz", ["a/one"])
+        read_entries(tmp_path / "a.tar.gz", ["a/one"])
 
 
 def bomb(name, size):
-    """A .tar.gz, a thousandth as long, whose one member is zeros."""
+    """A .tar.gz with one file of zeros, a thousand times as large as the archive."""
     entry = tarfile.TarInfo(name)
     entry.size = size
     return gzip.compress(entry.tobuf() + bytes(size), 6)
 
 
 @pytest.mark.parametrize("name", ["a/one", "a/other"])
-def test_tar_that_grows_too_much(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(_archives, "FLOOR", 1 << 20)
+def test_tar_that_expands_too_much(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "ALLOWED_BYTES", 1 << 20)
     (tmp_path / "a.tar.gz").write_bytes(bomb(name, 20 << 20))
-    with pytest.raises(DataError, match="bytes that become too many"):
-        read_members(tmp_path / "a.tar.gz", ["a/one"])
+    with pytest.raises(DataError, match="bytes expand to too many"):
+        read_entries(tmp_path / "a.tar.gz", ["a/one"])
     monkeypatch.undo()
     if name == "a/one":
-        assert len(read_members(tmp_path / "a.tar.gz", ["a/one"])["a/one"]) == 20 << 20
+        assert len(read_entries(tmp_path / "a.tar.gz", ["a/one"])["a/one"]) == 20 << 20
 
 
-def test_long_name_that_grows_too_much(tmp_path, monkeypatch):
-    monkeypatch.setattr(_archives, "FLOOR", 1 << 20)
+def test_long_name_that_expands_too_much(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "ALLOWED_BYTES", 1 << 20)
     entry = tarfile.TarInfo("././@LongLink")
     entry.type, entry.size = tarfile.GNUTYPE_LONGNAME, 20 << 20
     (tmp_path / "a.tar.gz").write_bytes(gzip.compress(entry.tobuf() + bytes(20 << 20)))
-    with pytest.raises(DataError, match="bytes that become too many"):
-        read_members(tmp_path / "a.tar.gz", ["a/one"])
+    with pytest.raises(DataError, match="bytes expand to too many"):
+        read_entries(tmp_path / "a.tar.gz", ["a/one"])
 
 
 @pytest.mark.parametrize("spoil", [lambda c: c[: len(c) // 2], lambda c: c[:50] + b"zz" + c[52:], lambda c: b"no tar"])
@@ -99,7 +99,7 @@ def test_damaged_tar(spoil, tmp_path):
     write_tar(file, {"a/one": os.urandom(5000)})
     file.write_bytes(spoil(file.read_bytes()))
     with pytest.raises(DataError, match=f"{file}: damaged"):
-        read_members(file, ["a/one"])
+        read_entries(file, ["a/one"])
 
 
 # --- .zip ---
@@ -117,7 +117,7 @@ def link(path):
     return entry
 
 
-def test_archive_and_folder_give_the_same(tmp_path):
+def test_archive_and_folder_are_read_alike(tmp_path):
     contents = {"a/x/1.jpg": b"one", "a/y/2.jpg": b"two"}
     write_zip(tmp_path / "a.zip", contents.items())
     packed = image_files(tmp_path, "a", contents)
@@ -137,26 +137,28 @@ def test_archive_and_folder_give_the_same(tmp_path):
         ([("a/2.jpg", b"x")], "lacks 1 listed images, for example a/1.jpg"),
     ],
 )
-def test_zip_that_no_authors_made(entries, words, tmp_path):
+def test_malicious_zip_is_refused(entries, words, tmp_path):
     write_zip(tmp_path / "a.zip", entries)
     with pytest.raises(DataError, match=words) as caught:
         image_files(tmp_path, "a", ["a/1.jpg"])
     assert str(tmp_path / "a.zip") in str(caught.value)
 
 
-@pytest.mark.parametrize(("limit", "words"), [("MAX_IMAGE", "a/1.jpg would have"), ("FLOOR", "that would become")])
-def test_zip_that_grows_too_much(limit, words, tmp_path, monkeypatch):
-    monkeypatch.setattr(_archives, limit, 1 << 20)
+@pytest.mark.parametrize(
+    ("limit", "words"), [("MAX_IMAGE_BYTES", "a/1.jpg would have"), ("ALLOWED_BYTES", "bytes would expand to")]
+)
+def test_zip_that_expands_too_much(limit, words, tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, limit, 1 << 20)
     write_zip(tmp_path / "a.zip", [(f"a/{n}.jpg", bytes(3 << 19)) for n in (1, 2, 3)], zipfile.ZIP_DEFLATED)
     with pytest.raises(DataError, match=words):
         image_files(tmp_path, "a", ["a/1.jpg"])
 
 
-def test_zip_that_tells_a_smaller_size_than_comes(tmp_path):
+def test_zip_that_states_a_too_small_size(tmp_path):
     write_zip(tmp_path / "a.zip", [("a/1.jpg", bytes(1 << 20))], zipfile.ZIP_DEFLATED)
     content = (tmp_path / "a.zip").read_bytes()
     (tmp_path / "a.zip").write_bytes(content.replace(struct.pack("<I", 1 << 20), struct.pack("<I", 1000)))
-    with pytest.raises(DataError, match="a/1.jpg is damaged"):
+    with pytest.raises(DataError, match=r"a/1.jpg is damaged"):
         image_files(tmp_path, "a", ["a/1.jpg"])("a/1.jpg")
 
 
@@ -164,10 +166,10 @@ def test_damaged_image_and_damaged_zip(tmp_path):
     write_zip(tmp_path / "a.zip", [("a/1.jpg", b"sixteen bytes..." * 9)])
     content = (tmp_path / "a.zip").read_bytes()
     (tmp_path / "a.zip").write_bytes(content.replace(b"sixteen", b"sixty..", 1))
-    with pytest.raises(DataError, match="a/1.jpg is damaged"):
+    with pytest.raises(DataError, match=r"a/1.jpg is damaged"):
         image_files(tmp_path, "a", ["a/1.jpg"])("a/1.jpg")
     (tmp_path / "a.zip").write_bytes(content[:-30])
-    with pytest.raises(DataError, match="damaged.*fetch it again"):
+    with pytest.raises(DataError, match=r"damaged.*fetch it again"):
         image_files(tmp_path, "a", ["a/1.jpg"])
 
 
@@ -186,16 +188,16 @@ ARRAY = np.arange(12, dtype=np.uint8).reshape(3, 4)
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4])
-def test_arrays_are_read_whoever_wrote_them(protocol):
-    found = unpickle(pickle.dumps({"data": ARRAY, "labels": [1, 2]}, protocol), "x")
-    assert found["labels"] == [1, 2] and np.array_equal(found["data"], ARRAY)
+def test_arrays_of_all_pickle_protocols_are_read(protocol):
+    content = unpickle(pickle.dumps({"data": ARRAY, "labels": [1, 2]}, protocol), "x")
+    assert content["labels"] == [1, 2] and np.array_equal(content["data"], ARRAY)
 
 
 def test_pickle_of_python_2():
     content = python2_pickle({"data": ARRAY, "labels": [1, 2], "name": "x"})
-    for found in (unpickle(content, "x"), pickle.loads(content, encoding="latin1")):
-        assert found["labels"] == [1, 2] and found["name"] == "x"
-        assert found["data"].dtype == np.uint8 and np.array_equal(found["data"], ARRAY)
+    for value in (unpickle(content, "x"), pickle.loads(content, encoding="latin1")):
+        assert value["labels"] == [1, 2] and value["name"] == "x"
+        assert value["data"].dtype == np.uint8 and np.array_equal(value["data"], ARRAY)
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])
@@ -210,7 +212,7 @@ def test_pickle_of_python_2():
         ({"data": ARRAY, "more": [Harm(os.system, "touch harm")]}, r"(posix|nt)\.system"),
     ],
 )
-def test_pickle_that_would_run_something(value, named, protocol, tmp_path, monkeypatch):
+def test_pickle_that_would_run_code_is_refused(value, named, protocol, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=f"data_batch_1: would load {named}, .*fetch it again"):
         unpickle(pickle.dumps(value, protocol), "data_batch_1")

@@ -1,21 +1,13 @@
-"""The bundled emoji in six styles: files, classes, split, and the rebuild from archives.
-
-What both emoji benchmarks share is tested in ``test_emoji_people.py``.
-"""
+"""The bundled emoji in six styles: files, classes and split."""
 
 import csv
 import hashlib
-import io
-import json
-import tarfile
 
 import numpy as np
 import pytest
 
 import scalarization.benchmarks.emoji_styles as styles
 from scalarization import benchmarks
-from scalarization.benchmarks import _emoji, _emoji_files
-from scalarization.benchmarks.emoji_styles import rebuild
 from scalarization.errors import DataError
 
 
@@ -29,7 +21,7 @@ def table():
     return {row["sequence"]: row for row in csv.DictReader((styles.BUNDLED / "emoji.csv").open(encoding="utf-8"))}
 
 
-# --- bundled files ---
+# --- Bundled files ---
 
 
 def test_bundled_files_match_sha256sums():
@@ -59,7 +51,7 @@ def test_arrays(arrays):
     assert len(set(zip(vendor, sequence, strict=True))) == len(images)
 
 
-def test_drawings_stand_on_white_and_none_repeats(arrays):
+def test_drawings_are_on_white_and_none_repeats(arrays):
     images, _, _, vendor, _ = arrays
     assert (images.min(axis=(1, 2, 3)) < 235).all()  # a white heart has a pale outline
     assert (np.median(images[:, [0, 0, -1, -1], [0, -1, 0, -1]].reshape(-1, 3), axis=0) == 255).all()
@@ -79,23 +71,18 @@ def test_changed_and_missing_files_are_refused(tmp_path, monkeypatch):
         styles.read_arrays()
 
 
-# --- classes ---
+# --- Classes ---
 
 
 def test_every_class_has_enough_emoji_everywhere(arrays, table):
     _, labels, split, vendor, _ = arrays
-    assert len(styles.CLASSES) >= 12 and tuple(rebuild.SUBGROUPS) == styles.CLASSES
+    assert len(styles.CLASSES) >= 12 and styles.BENCHMARK.labels.names == styles.CLASSES
     counted = [sum(row["class"] == name for row in table.values()) for name in styles.CLASSES]
     assert min(counted) >= 20
     for name in styles.VENDORS:
         for number, least in enumerate((8, 2, 4)):
             part = labels[(vendor == name) & (split == number)]
             assert np.bincount(part, minlength=len(styles.CLASSES)).min() >= least, name
-
-
-def test_a_subgroup_belongs_to_one_class():
-    subgroups = [subgroup for each in rebuild.SUBGROUPS.values() for subgroup in each]
-    assert len(set(subgroups)) == len(subgroups)
 
 
 @pytest.mark.parametrize(
@@ -124,17 +111,15 @@ def test_classes_of_known_emoji(table, sequence, expected):
     assert all(table[sequence][vendor] == "1" for vendor in styles.VENDORS)
 
 
-def test_what_has_no_class(table):
+def test_emoji_without_a_class_are_left_out(table):
     assert not {"1f44b-1f3fd", "1f468", "1f550", "1f1e9-1f1ea", "267b"} & set(table)
-    toned = _emoji.Emoji("1f44b-1f3fd", "waving hand", "people-body", "hand-fingers-open", frozenset())
-    assert rebuild.class_of(toned) is None
 
 
-def test_emojione_has_no_cricket_without_a_cricket(table):
+def test_emojione_lacks_the_cricket(table):
     assert table["1f997"]["emojione"] == "0" and table["1f997"]["noto"] == "1"
 
 
-# --- split ---
+# --- Split ---
 
 
 def test_an_emoji_and_its_siblings_share_a_split(arrays, table):
@@ -144,7 +129,7 @@ def test_an_emoji_and_its_siblings_share_a_split(arrays, table):
         splits.setdefault(table[each]["family"], set()).add(number)
         assert benchmarks.SPLITS[number] == table[each]["split"]
     assert len(splits) == 674
-    assert not [family for family, found in splits.items() if len(found) > 1]
+    assert not [family for family, numbers in splits.items() if len(numbers) > 1]
 
 
 @pytest.mark.parametrize(
@@ -162,14 +147,8 @@ def test_known_siblings_share_a_split(table, siblings):
     assert len({table[each]["split"] for each in siblings.split()}) == 1
 
 
-def test_sibling_lists_are_disjoint_and_drawn(table):
-    members = [member for siblings in rebuild.SIBLINGS for member in siblings]
-    assert len(set(members)) == len(members)
-    assert set(members) <= set(table)
-
-
 def test_no_drawing_is_close_to_one_in_another_split(arrays, table):
-    """Siblings that were overlooked would show as drawings of one vendor that hardly differ."""
+    """Overlooked siblings would be nearly equal drawings of one vendor in two splits."""
     images, labels, split, vendor, sequence = arrays
     face = styles.CLASSES.index("face")
     close = set()
@@ -183,50 +162,3 @@ def test_no_drawing_is_close_to_one_in_another_split(arrays, table):
         for one, other in np.argwhere(apart & (distance < 7)):
             close.add(frozenset(table[sequence[rows[each]]]["name"] for each in (one, other)))
     assert close <= {frozenset({"egg", "onion"})}  # of two classes
-
-
-# --- rebuild ---
-
-
-def test_alike_drawings_of_one_class_are_kept_once():
-    drawings = {
-        name: np.full((32, 32, 3), level, dtype=np.uint8)
-        for name, level in zip("abcde", (0, 9, 50, 60, 99), strict=True)
-    }
-    classes = dict(zip("abcde", ("tool", "tool", "sky", "tool", "sky"), strict=True))
-    assert rebuild.distinct(drawings, classes) == ["a", "e"]
-
-
-def write_tgz(path, **members):
-    with tarfile.open(path, "w:gz") as tar:
-        for key, content in members.items():
-            data = json.dumps(content).encode()
-            info = tarfile.TarInfo(f"package/{key.replace('__', '/')}.json")
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-
-
-def test_rebuild_from_tiny_archives(tmp_path, monkeypatch):
-    pytest.importorskip("resvg_py")
-    subgroups = [subgroup for each in rebuild.SUBGROUPS.values() for subgroup in each]
-    groups = {"groups": {"3": "things"}, "subgroups": {str(n): name for n, name in enumerate(subgroups)}}
-    entries, icons, chars = [], {}, {}
-    for number in range(3 * len(subgroups)):
-        code = f"{0x10000 + number:x}"
-        entries.append({"hexcode": code, "label": f"Emoji {number}", "group": 3, "subgroup": number % len(subgroups)})
-        colour = ("000", "f00", "0f0", "00f", "0ff")[number // 32]
-        icons[f"emoji-{number}"] = {"body": f'<path fill="#{colour}" d="M0 0h16v{number % 32 / 2 + 0.5}H0z"/>'}
-        chars[code] = f"emoji-{number}"
-    write_tgz(tmp_path / _emoji.METADATA.tarball, meta__groups=groups, en__data=entries)
-    for vendor in styles.VENDORS:
-        known = {} if vendor == "emojione" else chars
-        write_tgz(tmp_path / _emoji.VENDORS[vendor].tarball, icons={"prefix": "x", "icons": icons}, chars=known)
-    monkeypatch.setattr(_emoji, "verify_sha256", lambda path, expected: None)
-    output = tmp_path / "out"
-    assert rebuild.main(["--packages", str(tmp_path), "--output", str(output)]) == 0
-    rows = list(csv.DictReader((output / "emoji.csv").open()))
-    assert {row["class"] for row in rows} == set(styles.CLASSES)
-    assert {row["split"] for row in rows} == set(benchmarks.SPLITS)
-    for vendor in styles.VENDORS:
-        assert len(_emoji_files.read_images(output, vendor)) == sum(row[vendor] == "1" for row in rows)
-    assert np.array_equal(_emoji_files.read_images(output, "emojione"), _emoji_files.read_images(output, "noto"))

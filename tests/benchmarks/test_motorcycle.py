@@ -1,4 +1,6 @@
-"""The motorcycle: known geometry, targets that no other split's pixel has an influence on, patches as promised."""
+"""The motorcycle: exact geometry, targets that depend on pixels of their own split only, and the documented patches."""
+
+import itertools
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from scalarization.benchmarks import SPLITS, motorcycle
 from scalarization.benchmarks.motorcycle import targets
 from scalarization.errors import DataError
 
-TASKS = list(motorcycle.INFO.maps)
+TASKS = list(motorcycle.FORMATS)
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +35,19 @@ def test_depth_is_middleburys_formula(photo):
 @pytest.mark.parametrize("normal", [(0, 0, -1), (0.3, -0.5, -0.8), (-0.6, 0.1, -0.7)])
 @pytest.mark.parametrize("left", [0, 300])
 def test_normals_of_a_plane(normal, left):
-    """All points of the plane n.P = d in front of the camera, seen as the disparity that its depth has."""
+    """The input is the disparity of the points of a plane n.P = d in front of the camera."""
     normal = np.array(normal) / np.linalg.norm(normal)
     rows, columns = np.indices((500, 40))
     rays = np.stack([(columns + left - 311.193) / 994.978, (rows - 254.877) / 994.978, np.ones(rows.shape)], axis=2)
     depth = -3000 / (rays @ normal)  # mm
     assert (depth > 0).all()
-    found = targets.normals(193.001 * 994.978 / depth - 31.086, left)
-    inside = found[2:-2, 2:-2]
+    normals = targets.normals(193.001 * 994.978 / depth - 31.086, left)
+    inside = normals[2:-2, 2:-2]
     assert np.isfinite(inside).all()
     np.testing.assert_allclose(inside, np.broadcast_to(normal, inside.shape), atol=1e-6)
     border = np.ones(rows.shape, dtype=bool)
     border[2:-2, 2:-2] = False
-    assert np.isnan(found[border]).all()
+    assert np.isnan(normals[border]).all()
 
 
 def test_no_normal_where_two_surfaces_meet():
@@ -74,13 +76,13 @@ def test_segments_keep_the_mean_grey_value(photo):
     from skimage.color import rgb2gray
 
     image = np.ascontiguousarray(photo[0][:200, :300])
-    found = targets.segmentation_2d(image)
-    assert found.mean() == pytest.approx(rgb2gray(image).mean(), rel=1e-9)
-    assert 20 < len(np.unique(found)) < 2000  # flat pieces
+    segments = targets.segmentation_2d(image)
+    assert segments.mean() == pytest.approx(rgb2gray(image).mean(), rel=1e-9)
+    assert 20 < len(np.unique(segments)) < 2000  # segments of one value each
 
 
-def test_patches_are_disjoint_known_and_as_many_as_promised(data):
-    assert len(data.splits["train"]) == motorcycle.INFO.domains["motorcycle"]
+def test_patches_are_disjoint_and_as_many_as_documented(data):
+    assert len(data.splits["train"]) == motorcycle.BENCHMARK.train_sizes["motorcycle"]
     assert len(data.splits["validation"]) >= 20 and len(data.splits["test"]) >= 20
     covered = {}
     for split in SPLITS:
@@ -91,15 +93,15 @@ def test_patches_are_disjoint_known_and_as_many_as_promised(data):
             maps = data.load(key)
             assert maps["images"].shape == (64, 64, 3) and maps["images"].dtype == np.uint8
             assert np.isfinite(maps["depth"]).mean() >= 0.9
-            for task, form in motorcycle.INFO.maps.items():
+            for task, form in motorcycle.FORMATS.items():
                 if not form.image:
                     assert maps[task].shape == (64, 64, form.channels) and maps[task].dtype == form.dtype
     edges = sorted((min(c), max(c)) for c in covered.values())
-    assert all(after[0] - before[1] > 16 for before, after in zip(edges, edges[1:], strict=False))
+    assert all(after[0] - before[1] > 16 for before, after in itertools.pairwise(edges))
 
 
-def test_targets_of_a_split_do_not_depend_on_other_splits_pixels(data, photo, monkeypatch):
-    """Segments, edges and filters reach far: with everything but the train columns replaced, train targets stay."""
+def test_targets_do_not_depend_on_pixels_of_other_splits(data, photo, monkeypatch):
+    """Train targets stay the same when the columns of other splits are replaced: segments and filters are wide."""
     image, disparity = (a.copy() for a in photo)
     left, right = motorcycle.COLUMNS["train"]
     generator = np.random.default_rng(0)

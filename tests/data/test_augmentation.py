@@ -1,4 +1,4 @@
-"""Batched augmentation against one image at a time, written another way."""
+"""Batched augmentation, compared with an independent implementation for one image at a time."""
 
 import math
 
@@ -7,11 +7,12 @@ import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
+from scalarization.config import AugmentationOptions
 from scalarization.data.augmentation import Augmentation, RandAugment, random_crop
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-OFF = {"crop_padding": 0, "flip": False, "randaugment": None}
+OFF = AugmentationOptions()
 SHAPES = [(24, 1, 16, 16), (24, 3, 16, 16), (5, 3, 12, 20)]
 
 
@@ -23,7 +24,7 @@ def random_images(shape, seed=0):
 
 
 def crop_by_hand(images, padding, seed):
-    """One image at a time: the window of the padded image, pixel by pixel where it lies on the image."""
+    """One image at a time: every pixel of the crop that lies on the image is copied."""
     batch, _, height, width = images.shape
     top, left = torch.randint(0, 2 * padding + 1, (2, batch), generator=torch.Generator().manual_seed(seed)).tolist()
     out = torch.zeros_like(images)
@@ -38,27 +39,27 @@ def crop_by_hand(images, padding, seed):
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("padding", [1, 4])
-def test_crop_is_that_of_each_image_alone(shape, padding):
+def test_batched_crop_equals_that_of_each_image(shape, padding):
     images = random_images(shape)
     cropped = random_crop(images, padding, torch.Generator().manual_seed(3))
     assert torch.equal(cropped, crop_by_hand(images, padding, 3))
     assert cropped.dtype == torch.uint8
 
 
-def test_every_place_of_the_window_occurs():
+def test_every_position_of_the_crop_occurs():
     image = torch.zeros(1, 1, 5, 5, dtype=torch.uint8)
     image[0, 0, 2, 2] = 255
     cropped = random_crop(image.expand(500, 1, 5, 5), 2, torch.Generator().manual_seed(0))
-    assert torch.equal(cropped.sum(dim=(1, 2, 3)), torch.full((500,), 255))  # the dot is never cut off
-    assert (cropped.sum(dim=(0, 1)) > 0).all()  # and comes to lie everywhere
+    assert torch.equal(cropped.sum(dim=(1, 2, 3)), torch.full((500,), 255))  # the dot is always inside the crop
+    assert (cropped.sum(dim=(0, 1)) > 0).all()  # and occurs at every position
 
 
 # --- Flip ---
 
 
-def test_flip_mirrors_half_of_the_images():
+def test_half_of_the_images_are_flipped():
     images = random_images((400, 3, 6, 7))
-    flipped = Augmentation({**OFF, "flip": True})(images, seed=1)
+    flipped = Augmentation(AugmentationOptions(flip=True))(images, seed=1)
     mirrored = torch.tensor([torch.equal(f, i.flip(-1)) for f, i in zip(flipped, images, strict=True)])
     kept = torch.tensor([torch.equal(f, i) for f, i in zip(flipped, images, strict=True)])
     assert (mirrored ^ kept).all()
@@ -67,9 +68,8 @@ def test_flip_mirrors_half_of_the_images():
 
 # --- RandAugment ---
 
-#: Name -> (magnitude at the last of 31 bins for an image of this height and width, whether it gets a random sign), as
-#: published with torchvision and in Cubuk et al. 2020, in the order of torchvision's table. Posterize and Solarize run
-#: the other way: from 8 to 4 bits, and from 1 to 0.
+#: Name -> (magnitude at the last of 31 bins from height and width, whether the sign is random), as in torchvision and
+#: in Cubuk et al. 2020, in torchvision's order. Posterize decreases from 8 to 4 bits, Solarize from 1 to 0.
 OPERATIONS = {
     "Identity": (None, False),
     "ShearX": (lambda h, w: 0.3, True),
@@ -90,7 +90,7 @@ FIRST = {"Posterize": 8, "Solarize": 1}
 
 
 def magnitude_of(name, number, height, width):
-    """Magnitude at bin ``number`` of 31, in the single precision in which torchvision publishes it."""
+    """Magnitude at bin ``number`` of 31, in torchvision's single precision."""
     last, _ = OPERATIONS[name]
     if last is None:
         return 0.0
@@ -153,7 +153,7 @@ def randaugment_by_hand(images, num_ops, magnitude, seed):
 
 @pytest.mark.parametrize("shape", [(150, 1, 16, 16), (150, 3, 32, 32), (50, 3, 12, 20)])
 @pytest.mark.parametrize(("num_ops", "magnitude"), [(1, 9), (2, 5), (2, 30), (1, 0)])
-def test_randaugment_is_that_of_each_image_alone(shape, num_ops, magnitude):
+def test_batched_randaugment_equals_that_of_each_image(shape, num_ops, magnitude):
     images = random_images(shape)
     augmented = RandAugment(num_ops, magnitude)(images, torch.Generator().manual_seed(11))
     expected = randaugment_by_hand(images, num_ops, magnitude, 11)
@@ -161,7 +161,7 @@ def test_randaugment_is_that_of_each_image_alone(shape, num_ops, magnitude):
     assert [n for n in range(len(images)) if not torch.equal(augmented[n], expected[n])] == []
 
 
-def test_randaugment_leaves_its_input_alone():
+def test_randaugment_does_not_change_its_input():
     images = random_images((50, 3, 16, 16))
     before = images.clone()
     RandAugment(2, 20)(images, torch.Generator().manual_seed(0))
@@ -177,7 +177,7 @@ ALL = {"crop_padding": 2, "flip": True, "randaugment": {"num_ops": 2, "magnitude
 @pytest.mark.parametrize("shape", SHAPES)
 def test_shape_type_and_seed(option, shape):
     images = random_images(shape)
-    augmentation = Augmentation({**OFF, **option})
+    augmentation = Augmentation(AugmentationOptions(**option))
     assert augmentation.active
     first, again, other = augmentation(images, 5), augmentation(images, 5), augmentation(images, 6)
     assert first.shape == shape and first.dtype == torch.uint8
@@ -187,18 +187,18 @@ def test_shape_type_and_seed(option, shape):
 @pytest.mark.parametrize("option", [{"crop_padding": 2}, {"flip": True}, {"randaugment": ALL["randaugment"]}])
 def test_equal_images_get_their_own_draws(option):
     images = random_images((1, 3, 16, 16)).expand(64, 3, 16, 16)
-    augmented = Augmentation({**OFF, **option})(images, 0)
+    augmented = Augmentation(AugmentationOptions(**option))(images, 0)
     assert len({i.numpy().tobytes() for i in augmented}) >= (2 if "flip" in option else 8)
 
 
-def test_draws_do_not_touch_the_global_state():
+def test_draws_do_not_change_the_global_state():
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    Augmentation(ALL)(random_images((8, 3, 16, 16)), 0)
+    Augmentation(AugmentationOptions(**ALL))(random_images((8, 3, 16, 16)), 0)
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_nothing_asked_nothing_done():
+def test_default_options_change_no_image():
     assert not Augmentation(OFF).active
     images = random_images((4, 1, 8, 8))
     assert torch.equal(Augmentation(OFF)(images, 0), images)
@@ -210,7 +210,7 @@ def test_nothing_asked_nothing_done():
 def test_batch_is_normalised_images_and_their_labels(digits_store, digits_data):
     rows = torch.tensor([0, 17, 8000, digits_data.start("optdigits", "test") + 3])
     images, labels = digits_data.batch(rows, Augmentation(OFF), 0)
-    mean, std = (torch.tensor(digits_store.facts["normalisation"][k], dtype=torch.float64) for k in ("mean", "std"))
+    mean, std = (torch.tensor(digits_store.metadata["normalisation"][k], dtype=torch.float64) for k in ("mean", "std"))
     sources = [("mnist", "train", 0), ("mnist", "train", 17), ("mnist", "validation", 0), ("optdigits", "test", 3)]
     for number, (domain, split, row) in enumerate(sources):
         pixels = torch.from_numpy(digits_store.images(domain, split)[row].copy()).permute(2, 0, 1).double() / 255
@@ -229,7 +229,7 @@ def test_normalised_training_images_have_zero_mean_and_unit_variance(digits_data
     assert abs(first) < 1e-4 and abs(second - 1) < 1e-4
 
 
-def test_splits_lie_where_start_and_size_say(digits_store, digits_data):
+def test_start_and_size_give_the_rows_of_a_split(digits_store, digits_data):
     covered = 0
     for domain in ("mnist", "optdigits", "mfeat"):
         for split in ("train", "validation", "test"):
@@ -238,6 +238,16 @@ def test_splits_lie_where_start_and_size_say(digits_store, digits_data):
             assert torch.equal(digits_data.images[start : start + size], expected)
             covered += size
     assert covered == len(digits_data.images) == len(digits_data.labels)
+
+
+def test_evaluation_batches_are_all_images_in_order(digits_data):
+    start, size = digits_data.start("optdigits", "test"), digits_data.size("optdigits", "test")
+    batches = list(digits_data.evaluation_batches(start, size, 500))
+    assert [len(images) for images, _ in batches] == [500, 197]
+    images, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    assert torch.equal(images, digits_data.normalise(digits_data.images[start : start + size]))
+    assert torch.equal(labels, digits_data.labels[start : start + size])
+    assert digits_data.only(["mnist"]) is digits_data and digits_data.image_shape == (16, 16, 1)
 
 
 def test_padding_of_a_crop_is_black_before_normalisation():

@@ -1,4 +1,4 @@
-"""CIFAR-10 and STL-10 from small archives in the official formats, compared with what torchvision reads in them."""
+"""CIFAR-10 and STL-10 from small archives in the official formats, compared with torchvision's readers."""
 
 import hashlib
 import pickle
@@ -14,7 +14,7 @@ from ..archives import CIFAR, PER_CLASS, STL, write_cifar, write_stl, write_sums
 
 torchvision_datasets = pytest.importorskip("torchvision.datasets")
 
-# STL-10's class -> index in CIFAR-10's order; monkey has no partner and takes frog's place.
+# STL-10's class -> index in CIFAR-10's order; monkey has no counterpart and gets the index of frog.
 STL_INDEX = {
     "airplane": 0, "bird": 2, "car": 1, "cat": 3, "deer": 4, "dog": 5, "horse": 7, "monkey": 6, "ship": 8, "truck": 9
 }  # fmt: skip
@@ -41,7 +41,7 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def checksums(archives, folders, monkeypatch):
-    """The md5 tables of torchvision's classes, for the small files."""
+    """torchvision's tables of checksums get those of the small files."""
     for dataset in (torchvision_datasets.CIFAR10, torchvision_datasets.STL10):
         folder = folders / dataset.base_folder
         for table in ("train_list", "test_list"):
@@ -64,12 +64,12 @@ def read(archives):
     return read
 
 
-# --- As torchvision reads the same archives ---
+# --- Compared with torchvision ---
 
 
 @pytest.fixture
 def theirs(archives, tmp_path, monkeypatch):
-    """torchvision's own class for a data set and a split, which finds the archive and unpacks it itself."""
+    """torchvision's own class for a data set and a split, which unpacks the archive."""
     shutil.copytree(archives[0], tmp_path / "theirs")
 
     def theirs(name, **split):
@@ -79,15 +79,15 @@ def theirs(archives, tmp_path, monkeypatch):
     return theirs
 
 
-def test_cifar_is_what_torchvision_reads(read, theirs):
+def test_cifar_equals_torchvisions(read, theirs):
     data = read()["cifar10"]
     parts = [theirs("CIFAR10", train=train) for train in (True, False)]
     assert np.array_equal(data.images, np.concatenate([part.data for part in parts]))
     assert data.labels.tolist() == [label for part in parts for label in part.targets]
-    assert parts[0].classes == list(cifar_stl.INFO.classes)
+    assert parts[0].classes == list(cifar_stl.CLASSES)
 
 
-def test_stl_is_what_torchvision_reads_resized_and_renamed(read, theirs):
+def test_stl_equals_torchvisions_resized_and_renamed(read, theirs):
     from torchvision.transforms import InterpolationMode, Resize
 
     data = read()["stl10"]
@@ -100,20 +100,20 @@ def test_stl_is_what_torchvision_reads_resized_and_renamed(read, theirs):
             names.append(part.classes[label])
     assert np.array_equal(data.images, np.stack(images))
     renamed = [{"car": "automobile", "monkey": "frog"}.get(name, name) for name in names]
-    assert [cifar_stl.INFO.classes[label] for label in data.labels] == renamed
+    assert [cifar_stl.CLASSES[label] for label in data.labels] == renamed
 
 
-def test_folders_give_the_same_as_archives(read, folders):
-    for domain, found in cifar_stl.read(["cifar10", "stl10"], folders).items():
+def test_folders_are_read_like_archives(read, folders):
+    for domain, unpacked in cifar_stl.read(["cifar10", "stl10"], folders).items():
         packed = read()[domain]
-        assert np.array_equal(found.images, packed.images) and np.array_equal(found.labels, packed.labels)
+        assert np.array_equal(unpacked.images, packed.images) and np.array_equal(unpacked.labels, packed.labels)
 
 
-# --- As they were written ---
+# --- Compared with the written arrays ---
 
 
 def test_classes_are_cifars():
-    assert list(cifar_stl.INFO.classes) == CIFAR
+    assert list(cifar_stl.CLASSES) == CIFAR
 
 
 def test_cifar_images_and_labels(read, archives):
@@ -162,8 +162,7 @@ def test_one_domain_is_split_the_same_without_the_other(read, archives):
 
 
 def test_stated_sizes_agree():
-    info = cifar_stl.INFO
-    assert info.domains == {"cifar10": 50000, "stl10": 5000}
+    assert cifar_stl.BENCHMARK.train_sizes == {"cifar10": 50000, "stl10": 5000}
 
 
 @pytest.mark.parametrize(
@@ -173,7 +172,7 @@ def test_stated_sizes_agree():
         ("stl10", "missing are stl10_binary.tar.gz (or stl10_binary/)"),
     ],
 )
-def test_missing_archive_is_named_with_the_ways_out(domain, words, tmp_path):
+def test_missing_archive_is_named_with_ways_out(domain, words, tmp_path):
     with pytest.raises(DataError) as caught:
         cifar_stl.read([domain], tmp_path)
     for word in (str(tmp_path), words, "download --benchmark cifar_stl", "data_dir"):
@@ -187,7 +186,7 @@ def test_files_with_other_checksums_are_not_read(domain, packed, tmp_path):
     writers[domain](tmp_path, np.random.default_rng(1), packed)  # other bytes than the table expects
     with pytest.raises(DataError, match=r"md5 is [0-9a-f]{32}, expected [0-9a-f]{32} \(published\).*fetch it again"):
         cifar_stl.read([domain], tmp_path)
-    write_sums(tmp_path)  # a directory that says what it holds
+    write_sums(tmp_path)  # replaces the published checksums
     assert set(cifar_stl.read([domain], tmp_path)) == {domain}
     sums = tmp_path / "SHA256SUMS"
     sums.write_text("".join("0" * 64 + line[64:] + "\n" for line in sums.read_text().splitlines()))
@@ -209,12 +208,12 @@ class Harm:
         ([], "cifar10 is not in its official format"),
     ],
 )
-def test_pickles_of_something_else(batch, words, tmp_path, monkeypatch):
+def test_wrong_pickles_are_refused(batch, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_cifar(tmp_path, np.random.default_rng(0), packed=False)
     folder = tmp_path / "cifar-10-batches-py"
     (folder / "data_batch_1").write_bytes(pickle.dumps(batch, 2))
-    with pytest.raises(DataError, match="published"):  # first of all the checksum
+    with pytest.raises(DataError, match="published"):  # the checksum is compared first
         cifar_stl.read(["cifar10"], tmp_path)
     write_sums(tmp_path)
     with pytest.raises(DataError, match=words):
@@ -227,13 +226,13 @@ def test_classes_are_checked_by_name(tmp_path):
     names = tmp_path / "stl10_binary" / "class_names.txt"
     names.write_text(names.read_text().replace("monkey", "donkey"))
     write_sums(tmp_path)
-    with pytest.raises(DataError, match="class_names.txt: .*donkey.* are not the ten classes"):
+    with pytest.raises(DataError, match=r"class_names.txt: .*donkey.* are not the ten classes"):
         cifar_stl.read(["stl10"], tmp_path)
-    # Another order of the same names is another meaning of the labels, not an error.
+    # The same names in another order are no error: they give the labels another meaning.
     before = cifar_stl.read(["stl10"], _rewritten(tmp_path, STL))["stl10"].labels
     after = cifar_stl.read(["stl10"], _rewritten(tmp_path, STL[::-1]))["stl10"].labels
-    shown = {STL_INDEX[name]: STL_INDEX[other] for name, other in zip(STL, STL[::-1], strict=True)}
-    assert after.tolist() == [shown[label] for label in before]
+    renamed = {STL_INDEX[name]: STL_INDEX[other] for name, other in zip(STL, STL[::-1], strict=True)}
+    assert after.tolist() == [renamed[label] for label in before]
 
 
 def _rewritten(directory, names):
@@ -242,10 +241,10 @@ def _rewritten(directory, names):
     return directory
 
 
-def test_archive_without_a_file_is_named(archives, tmp_path, monkeypatch):
+def test_file_missing_in_an_archive_is_named(archives, tmp_path):
     write_tar(tmp_path / "cifar-10-python.tar.gz", {"cifar-10-batches-py/data_batch_1": b""})
     write_sums(tmp_path)
-    with pytest.raises(DataError, match="lacks .*cifar-10-batches-py/test_batch"):
+    with pytest.raises(DataError, match=r"lacks .*cifar-10-batches-py/test_batch"):
         cifar_stl.read(["cifar10"], tmp_path)
 
 
@@ -257,5 +256,5 @@ def test_archives_become_a_prepared_store(archives, tmp_path):
     store = Store(tmp_path / "store" / "dataset.json")
     store.verify()
     assert store.image_shape == (32, 32, 3) and store.classes == CIFAR
-    assert len(store.facts["normalisation"]["mean"]) == 3
+    assert len(store.metadata["normalisation"]["mean"]) == 3
     assert len(store.images("stl10", "validation")) == 10

@@ -1,4 +1,4 @@
-"""Stores of images with maps: exact statistics, the same from memory and disk, images and maps augmented alike."""
+"""Stores of images with maps: exact statistics, equal batches from memory and disk, one augmentation for both."""
 
 import dense_data
 import numpy as np
@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from scalarization.benchmarks import DenseData, MapFormat
+from scalarization.benchmarks.base import DenseData, MapFormat
+from scalarization.config import AugmentationOptions
 from scalarization.data.augmentation import Augmentation
 from scalarization.data.dense import DenseDeviceData
 from scalarization.data.dense_store import moments_of, write_dense_store
@@ -24,7 +25,7 @@ def store(tmp_path_factory):
 
 
 def augmentation(padding=0, flip=False):
-    return Augmentation({"crop_padding": padding, "flip": flip, "randaugment": None})
+    return Augmentation(AugmentationOptions(crop_padding=padding, flip=flip))
 
 
 @given(
@@ -34,37 +35,37 @@ def augmentation(padding=0, flip=False):
     invalid=st.sampled_from([None, 0, 7]),
 )
 @settings(max_examples=150)
-def test_statistics_from_codes_are_those_of_the_values(values, invalid):
+def test_statistics_from_codes_equal_those_of_the_values(values, invalid):
     size = values.dtype.itemsize
     counts = np.bincount(values.view(f"u{size}"), minlength=1 << (8 * size))
-    found = moments_of(counts, values.dtype, invalid)
+    moments = moments_of(counts, values.dtype, invalid)
     known = values.astype(float)
     known = known[np.isfinite(known) & (known != invalid)]
-    assert found["known"] == len(known) / len(values)
+    assert moments["known"] == len(known) / len(values)
     if len(known):
-        assert found["mean"] == pytest.approx(known.mean(), rel=1e-9, abs=1e-9)
-        assert found["std"] == pytest.approx(known.std(), rel=1e-9, abs=1e-6)
-        # A median is a value of which at most half are smaller and at most half larger.
-        assert (known < found["median"]).mean() <= 0.5 and (known > found["median"]).mean() <= 0.5
-        assert found["median"] in known
+        assert moments["mean"] == pytest.approx(known.mean(), rel=1e-9, abs=1e-9)
+        assert moments["std"] == pytest.approx(known.std(), rel=1e-9, abs=1e-6)
+        # At most half of the values are smaller than a median and at most half are larger.
+        assert (known < moments["median"]).mean() <= 0.5 and (known > moments["median"]).mean() <= 0.5
+        assert moments["median"] in known
 
 
-def test_statistics_are_of_the_train_split_alone(store):
+def test_statistics_are_over_the_train_split_only(store):
     for task in ("copy", "deep", "plain"):
         values = np.stack([arrays(n)[task] for n in range(SPLITS["train"])])
-        found = store.facts["maps"][task]
+        described = store.maps[task]
         known = np.where(values == 65535, np.nan, values.astype(float)) if task == "deep" else values.astype(float)
         flat = known.reshape(-1, known.shape[-1])
-        np.testing.assert_allclose(found["mean"], np.nanmean(flat, axis=0), rtol=1e-9)
-        np.testing.assert_allclose(found["std"], np.nanstd(flat, axis=0), rtol=1e-9)
-        np.testing.assert_allclose(found["known"], np.isfinite(flat).mean(axis=0), rtol=1e-9)
+        np.testing.assert_allclose(described["mean"], np.nanmean(flat, axis=0), rtol=1e-9)
+        np.testing.assert_allclose(described["std"], np.nanstd(flat, axis=0), rtol=1e-9)
+        np.testing.assert_allclose(described["known"], np.isfinite(flat).mean(axis=0), rtol=1e-9)
     images = np.stack([arrays(n)["images"] for n in range(SPLITS["train"])]) / 255
-    np.testing.assert_allclose(store.facts["normalisation"]["mean"], images.mean(axis=(0, 1, 2)), atol=1e-6)
+    np.testing.assert_allclose(store.metadata["normalisation"]["mean"], images.mean(axis=(0, 1, 2)), atol=1e-6)
     store.verify()
 
 
 def test_an_image_that_is_a_target_is_stored_once(store):
-    files = store.facts["domains"]["made_up"]["files"]
+    files = store.metadata["domains"]["random"]["files"]
     assert files["image"] == files["images"] and len(list(store.directory.glob("*.npy"))) == 5
 
 
@@ -72,16 +73,26 @@ def test_an_image_that_is_a_target_is_stored_once(store):
 def test_batches_are_the_standardised_maps(store, resident):
     tasks = ["signed", "deep", "image", "copy"]
     data = DenseDeviceData(store, tasks, CPU, resident)
-    rows = [data.start("made_up", "test"), 2, data.start("made_up", "validation") + 1, 2]
-    assert rows[0] == 15 and rows[2] == 13 and data.size("made_up", "train") == 12
+    rows = [data.start("random", "test"), 2, data.start("random", "validation") + 1, 2]
+    assert rows[0] == 15 and rows[2] == 13 and data.size("random", "train") == 12
     images, maps = data.batch(torch.tensor(rows), augmentation(), 0)
     originals = [arrays(n) | {"image": arrays(n)["images"]} for n in rows]
     expected = np.concatenate([standardised(store, t, np.stack([a[t] for a in originals])) for t in tasks], axis=3)
     assert np.isnan(expected).any()
     np.testing.assert_allclose(maps.permute(0, 2, 3, 1).numpy(), expected, atol=2e-5)
-    # Autoencoding: the target is what the network sees.
+    # Autoencoding: the target equals the input.
     np.testing.assert_allclose(images.numpy(), maps[:, 3:6].numpy(), atol=1e-4)
     assert data.only(["copy", "signed"]).batch(torch.tensor(rows), augmentation(), 0)[1].shape == (4, 5, SIZE, SIZE)
+
+
+@pytest.mark.parametrize("resident", [0, 1 << 30])
+def test_evaluation_batches_are_all_images_in_order(store, resident):
+    data = DenseDeviceData(store, ["plain", "copy"], CPU, resident).only(["copy"])
+    batches = list(data.evaluation_batches(data.start("random", "train"), 12, 5))
+    assert [len(images) for images, _ in batches] == [5, 5, 2]
+    images, maps = data.at(torch.arange(12))
+    assert torch.equal(torch.cat([i for i, _ in batches]), data.normalise(images))
+    assert torch.equal(torch.cat([m for _, m in batches]), maps)
 
 
 def test_median_is_standardised_and_follows_the_tasks(store):
@@ -89,41 +100,41 @@ def test_median_is_standardised_and_follows_the_tasks(store):
     expected = [
         (m - mean) / std
         for task in ("deep", "copy")
-        for m, mean, std in zip(*(store.facts["maps"][task][k] for k in ("median", "mean", "std")), strict=True)
+        for m, mean, std in zip(*(store.maps[task][k] for k in ("median", "mean", "std")), strict=True)
     ]
     np.testing.assert_allclose(data.median.flatten(), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("padding", "flip"), [(0, True), (5, False), (6, True)])
 @pytest.mark.parametrize("resident", [0, 1 << 30])
-def test_images_and_maps_are_augmented_alike(store, padding, flip, resident):
+def test_images_and_maps_get_the_same_augmentation(store, padding, flip, resident):
     data = DenseDeviceData(store, ["copy", "plain", "signed"], CPU, resident)
     rows = torch.arange(12).repeat(3)
     images, maps = data.batch(rows, augmentation(padding, flip), 7)
     copy, plain, signed = maps[:, :3], maps[:, 3:5], maps[:, 5:]
-    # Where the map of the image is known it is the image, and it is unknown exactly where padding came in.
+    # The map of the image equals the image where it is known, and it is unknown exactly in the padding.
     inside = copy.isfinite()
     assert torch.allclose(images[inside], copy[inside], atol=1e-4)
     if padding:
-        lost = (~inside[:, 0]).flatten(1).sum(1)
-        assert len(lost.unique()) > 5  # each image has its own place
+        padded = (~inside[:, 0]).flatten(1).sum(1)
+        assert len(padded.unique()) > 5  # each image has its own crop
         kept_rows, kept_columns = inside[:, 0].any(2).sum(1), inside[:, 0].any(1).sum(1)
         assert (kept_rows * kept_columns == inside[:, 0].flatten(1).sum(1)).all() and kept_rows.min() >= SIZE - padding
     else:
         assert inside.all()
     falling = torch.tensor([bool((np.diff(row[np.isfinite(row)]) < 0).all()) for row in copy[:, 0, SIZE // 2].numpy()])
     assert falling.any() == flip and not falling.all()
-    facts = store.facts["maps"]["plain"]
+    described = store.maps["plain"]
     for number in range(len(rows)):
         for channel in range(2):
-            mean, std = facts["mean"][channel], facts["std"][channel]
+            mean, std = described["mean"][channel], described["std"][channel]
             value, other = plain[number, channel] * std + mean, signed[number, channel] * std + mean
             if falling[number] and channel == 0:
                 other = 2 * 0.25 - other  # mirrored about 0.25
             torch.testing.assert_close(other, value, equal_nan=True, atol=1e-4, rtol=0)
 
 
-def test_draws_depend_on_the_seed_alone(store):
+def test_draws_depend_only_on_the_seed(store):
     data = DenseDeviceData(store, ["plain"], CPU)
     rows = torch.arange(12)
     one, same, other = (data.batch(rows, augmentation(4, True), seed) for seed in (1, 1, 2))
@@ -139,18 +150,18 @@ def test_draws_depend_on_the_seed_alone(store):
         ({"deep": np.zeros((SIZE, 16, 1), np.uint16)}, r"deep: uint16 \(32, 16, 1\), expected"),
     ],
 )
-def test_maps_that_are_not_as_promised_stop(tmp_path, change, word):
+def test_maps_in_another_format_are_refused(tmp_path, change, word):
     data = DenseData({"train": [0, 1], "validation": [2], "test": [3]}, lambda n: arrays(n) | change)
     maps = {task: MAPS[task] for task in ("copy", "deep", "plain", "signed")}
     with pytest.raises(DataError, match=word):
-        write_dense_store(tmp_path, "made_up", "made_up", data, maps, {})
+        write_dense_store(tmp_path, "random", "random", data, maps, {})
     assert not list(tmp_path.iterdir())
 
 
-def test_images_of_several_sizes_stop(tmp_path):
+def test_images_of_several_sizes_are_refused(tmp_path):
     def load(number):
         return {"images": np.full((SIZE, SIZE + number, 3), number, np.uint8)}
 
     data = DenseData({"train": [0], "validation": [1], "test": [2]}, load)
     with pytest.raises(DataError, match="among others"):
-        write_dense_store(tmp_path, "made_up", "made_up", data, {"image": MapFormat(3, "uint8", image=True)}, {})
+        write_dense_store(tmp_path, "random", "random", data, {"image": MapFormat(3, "uint8", image=True)}, {})

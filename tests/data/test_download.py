@@ -1,4 +1,4 @@
-"""Original files from a local server or a directory of the user's own: places, checksums, records, messages."""
+"""Original files from a local server or from a user's directory: paths, checksums, records, messages."""
 
 import hashlib
 import json
@@ -19,6 +19,7 @@ from scalarization.data import fetch
 from scalarization.data.download import download
 from scalarization.data.store import Store
 from scalarization.errors import DataError
+from scalarization.plan.paths import Paths
 
 from ..archives import write_all, write_celeba, write_domainnet
 from ..web import serve
@@ -31,7 +32,7 @@ BENCHMARKS = {
     "digits": {"domains": ["mnist", "optdigits"], "reference": "optdigits"},
 }
 RECIPE = {"lr": 1e-3, "batch_size": 2500, "epochs": 1}
-#: Two training steps for each of two domains and for both: an epoch is counted on STL-10's official 5,000 images.
+#: Two training steps for each of two domains and for both, because STL-10's official 5,000 images make an epoch.
 PRESET = {
     "description": "The paper's data sets, two steps on one of them.",
     "jobs": {"minutes": 100},
@@ -68,7 +69,7 @@ def config(write_config, tmp_path):
 
 @pytest.fixture
 def site(archives, monkeypatch):
-    """A server of all archives, where torchvision's tables and our own look for them."""
+    """A server of all archives, with its addresses and checksums in torchvision's tables and in those of benchmarks."""
     monkeypatch.setattr(fetch, "PAUSE", 0)
     site, end = serve()
     files = [f for f in archives.rglob("*") if f.is_file() and "taskonomy" not in f.parts and f.name != "SHA256SUMS"]
@@ -90,18 +91,26 @@ def _celeba_files():
     return torchvision.datasets.CelebA.file_list
 
 
-def have(file, benchmark, **changes):
+def paths_of(file):
+    """Paths of a configuration, without checking its preset."""
     config = load_config(file)
-    download(config, benchmark, {"tasks": None, **BENCHMARKS[benchmark], **changes})
-    return config
+    return Paths(config.results, config.reports, config.data_dir)
 
 
-def manifest(config, benchmark):
-    return json.loads(config.manifest(benchmark).read_text())
+def run_download(file, benchmark, **changes):
+    """Download the original files of a benchmark; returns the paths of the configuration."""
+    section = load_config(file).preset.benchmarks[benchmark]
+    paths = paths_of(file)
+    download(paths, benchmark, section.model_copy(update=changes))
+    return paths
+
+
+def manifest(paths, benchmark):
+    return json.loads(paths.manifest(benchmark).read_text())
 
 
 def state(directory):
-    """Everything that writing would change."""
+    """Whatever writing would change."""
     return {
         str(p.relative_to(directory)): (p.stat().st_mtime_ns, p.stat().st_ino, p.is_file() and p.read_bytes())
         for p in [directory, *directory.rglob("*")]
@@ -112,7 +121,7 @@ def state(directory):
 
 
 def test_fetched_prepared_trained_and_drawn(site, config, tmp_path):
-    """The verbs as the workflow calls them, for data whose connection breaks on the way."""
+    """All verbs in the order of the workflow, with a connection that breaks during the download."""
     site.faults["/cifar-10-python.tar.gz"] = [("cut", 30_000), 503]
     file = config()
     steps = [
@@ -138,8 +147,8 @@ def test_fetched_prepared_trained_and_drawn(site, config, tmp_path):
 @pytest.mark.parametrize("benchmark", ["celeba", "domainnet"])
 def test_fetched_and_prepared(benchmark, site, config, archives):
     file = config()
-    found = have(file, benchmark)
-    entries = manifest(found, benchmark)["files"]
+    paths = run_download(file, benchmark)
+    entries = manifest(paths, benchmark)["files"]
     assert {entry["path"] for entry in entries} == {
         "celeba": {f"celeba/{n}" for n in ("list_attr_celeba.txt", "list_eval_partition.txt", "img_align_celeba.zip")},
         "domainnet": {
@@ -147,18 +156,16 @@ def test_fetched_and_prepared(benchmark, site, config, archives):
         },
     }[benchmark]
     for entry in entries:
-        content = (found.downloads / entry["path"]).read_bytes()
+        content = (paths.downloads / entry["path"]).read_bytes()
         assert content == (archives / entry["path"]).read_bytes()
         assert (entry["bytes"], entry["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
         assert entry["url"].startswith(site.url) and ("published" in entry) == (benchmark == "celeba")
     assert cli.main(["prepare", "--benchmark", benchmark, "--config", str(file)]) == 0
-    Store(found.results / "data" / benchmark / "dataset.json").verify()
+    Store(paths.store_file(benchmark)).verify()
 
 
-def test_cleaned_version_of_domainnet_is_what_is_fetched():
-    urls = {
-        original.path.rpartition("/")[2]: original.url for original in domainnet.files(list(domainnet.INFO.domains))
-    }
+def test_cleaned_version_of_domainnet_is_fetched():
+    urls = {original.path.rpartition("/")[2]: original.url for original in domainnet.files(list(domainnet.DOMAINS))}
     host = "http://csr.bu.edu/ftp/visda/2019/multi-source"
     assert len(urls) == 18
     assert urls["clipart.zip"] == f"{host}/groundtruth/clipart.zip"
@@ -167,46 +174,40 @@ def test_cleaned_version_of_domainnet_is_what_is_fetched():
     assert urls["clipart_train.txt"] == f"{host}/domainnet/txt/clipart_train.txt"
 
 
-def test_light_modules_know_that_there_is_something_to_fetch(make_plan):
-    plan = make_plan(PRESET)
-    assert [plan.store_inputs(b) == [plan.config.manifest(b)] for b in BENCHMARKS] == [True] * 3 + [False] * 2
-    assert plan.store_inputs("digits") == plan.store_inputs("taskonomy") == []
-
-
 def test_second_time_nothing_is_fetched_and_the_manifest_is_the_same(site, config):
     file = config()
-    found = have(file, "domainnet")
-    before, asked = found.manifest("domainnet").read_bytes(), len(site.requests)
-    os.utime(found.downloads / "domainnet" / "real.zip")  # looked at again
-    assert have(file, "domainnet").manifest("domainnet").read_bytes() == before
-    (found.downloads / "domainnet" / "real.zip").unlink()  # fetched again
-    assert have(file, "domainnet").manifest("domainnet").read_bytes() == before
-    assert len(site.requests) == asked + 1
-    record = found.records / "domainnet" / "real.zip.json"
+    paths = run_download(file, "domainnet")
+    before, requests = paths.manifest("domainnet").read_bytes(), len(site.requests)
+    os.utime(paths.downloads / "domainnet" / "real.zip")  # its checksum is compared again
+    assert run_download(file, "domainnet").manifest("domainnet").read_bytes() == before
+    (paths.downloads / "domainnet" / "real.zip").unlink()  # it is fetched again
+    assert run_download(file, "domainnet").manifest("domainnet").read_bytes() == before
+    assert len(site.requests) == requests + 1
+    record = paths.records / "domainnet" / "real.zip.json"
     record.write_text(json.dumps({**json.loads(record.read_text()), "time": "2020-02-02T02:02:02Z", "bytes": 1}))
-    times = {entry["path"]: entry["time"] for entry in manifest(have(file, "domainnet"), "domainnet")["files"]}
-    assert times["domainnet/real.zip"] == "2020-02-02T02:02:02Z"  # of its first use
+    times = {entry["path"]: entry["time"] for entry in manifest(run_download(file, "domainnet"), "domainnet")["files"]}
+    assert times["domainnet/real.zip"] == "2020-02-02T02:02:02Z"  # the time of the first use
 
 
-def test_server_that_is_not_reached_ends_in_instructions(site, config, monkeypatch):
+def test_unreachable_server_gives_instructions(site, config, monkeypatch):
     monkeypatch.setattr(domainnet, "HOST", "http://127.0.0.1:9/")
     with pytest.raises(DataError) as caught:
-        have(config(), "domainnet", domains=["real"])
+        run_download(config(), "domainnet", domains=["real"])
     for word in (
         "no connection",
-        "run again to go on",
+        "run again to resume",
         "domainnet/real.zip (no published checksum) from",
         "real_test.txt",
     ):
         assert word in str(caught.value)
 
 
-def test_other_domains_are_fetched_when_they_are_wanted(site, config):
+def test_further_domains_are_fetched_when_they_are_needed(site, config):
     file = config()
-    have(file, "domainnet", domains=["sketch"])
-    asked = len(site.requests)
-    found = have(file, "domainnet", domains=["sketch", "real"])
-    assert len(site.requests) == asked + 3 and len(manifest(found, "domainnet")["files"]) == 6
+    run_download(file, "domainnet", domains=["sketch"])
+    requests = len(site.requests)
+    paths = run_download(file, "domainnet", domains=["sketch", "real"])
+    assert len(site.requests) == requests + 3 and len(manifest(paths, "domainnet")["files"]) == 6
 
 
 def test_file_with_another_checksum_is_not_kept(site, config):
@@ -214,57 +215,57 @@ def test_file_with_another_checksum_is_not_kept(site, config):
     right = site.files[path]
     site.files[path] = right.replace(b"-1", b" 1")
     with pytest.raises(DataError) as caught:
-        have(config(), "celeba")
-    file = load_config(config()).downloads / "celeba" / "list_attr_celeba.txt"
-    expected, found = hashlib.md5(right).hexdigest(), hashlib.md5(site.files[path]).hexdigest()
-    for word in (str(file), f"md5 is {found}, expected {expected} (published)", "run again"):
+        run_download(config(), "celeba")
+    file = paths_of(config()).downloads / "celeba" / "list_attr_celeba.txt"
+    expected, actual = hashlib.md5(right).hexdigest(), hashlib.md5(site.files[path]).hexdigest()
+    for word in (str(file), f"md5 is {actual}, expected {expected} (published)", "run again"):
         assert word in str(caught.value)
     assert not file.exists()
     site.files[path] = right
-    assert have(config(), "celeba").manifest("celeba").exists()
+    assert run_download(config(), "celeba").manifest("celeba").exists()
 
 
-def test_file_that_lies_there_is_compared_too(site, config):
-    file = load_config(config()).downloads / "celeba" / "list_eval_partition.txt"
+def test_existing_file_is_compared_too(site, config):
+    file = paths_of(config()).downloads / "celeba" / "list_eval_partition.txt"
     file.parent.mkdir(parents=True)
     file.write_text("000001.jpg 0\n")
     with pytest.raises(DataError, match=f"{file}: md5 is .*published.*delete it and fetch it again"):
-        have(config(), "celeba")
+        run_download(config(), "celeba")
 
 
-def test_checksum_that_nobody_published_is_recorded_at_its_first_use(site, config):
+def test_unpublished_checksum_is_recorded_at_the_first_use(site, config):
     file = config()
-    found = have(file, "domainnet")
-    archive = found.downloads / "domainnet" / "real.zip"
-    record = found.records / "domainnet" / "real.zip.json"
+    paths = run_download(file, "domainnet")
+    archive = paths.downloads / "domainnet" / "real.zip"
+    record = paths.records / "domainnet" / "real.zip.json"
     archive.write_bytes(archive.read_bytes() + b"x")
     with pytest.raises(DataError) as caught:
-        have(file, "domainnet")
+        run_download(file, "domainnet")
     for word in (str(archive), "sha256 is", "recorded at its first use", str(record), "delete"):
         assert word in str(caught.value)
     archive.unlink()
-    site.files["/real.zip"] += b"y"  # nor may the server have another one now
-    with pytest.raises(DataError, match="recorded at its first use.*run again"):
-        have(file, "domainnet")
+    site.files["/real.zip"] += b"y"  # the server must not have another file either
+    with pytest.raises(DataError, match=r"recorded at its first use.*run again"):
+        run_download(file, "domainnet")
     assert not archive.exists()
     record.unlink()  # the way out
-    before = found.manifest("domainnet").read_bytes()
-    assert have(file, "domainnet").manifest("domainnet").read_bytes() != before
+    before = paths.manifest("domainnet").read_bytes()
+    assert run_download(file, "domainnet").manifest("domainnet").read_bytes() != before
     record.write_text("{}")
-    with pytest.raises(DataError, match="real.zip.json: damaged.*delete it"):
-        have(file, "domainnet")
+    with pytest.raises(DataError, match=r"real.zip.json: damaged.*delete it"):
+        run_download(file, "domainnet")
 
 
-def test_drive_that_refuses_ends_in_instructions(site, config):
+def test_refusal_of_google_drive_gives_instructions(site, config):
     site.faults["/img_align_celeba.zip"] = ["page"]
     file = config()
     with pytest.raises(DataError) as caught:
-        have(file, "celeba")
-    found = load_config(file)
+        run_download(file, "celeba")
+    paths = paths_of(file)
     md5 = next(md5 for _, md5, name in _celeba_files() if name == "img_align_celeba.zip")
     for word in (
         "web page in place of the file",
-        str(found.downloads.absolute() / "celeba" / "img_align_celeba.zip"),
+        str(paths.downloads.absolute() / "celeba" / "img_align_celeba.zip"),
         f"md5 {md5}",
         f"from {site.url}/img_align_celeba.zip",
         "unpacked",
@@ -273,22 +274,16 @@ def test_drive_that_refuses_ends_in_instructions(site, config):
         "data_dir",
     ):
         assert word in str(caught.value)
-    assert "list_attr_celeba.txt (" not in str(caught.value)  # that one came before
-    # Following the instructions.
-    shutil.copy(_source(site, found), found.downloads / "celeba" / "img_align_celeba.zip")
-    assert len(manifest(have(file, "celeba"), "celeba")["files"]) == 3
+    assert "list_attr_celeba.txt (" not in str(caught.value)  # this one was fetched before
+    # The user follows the instructions.
+    (paths.downloads / "celeba" / "img_align_celeba.zip").write_bytes(site.files["/img_align_celeba.zip"])
+    assert len(manifest(run_download(file, "celeba"), "celeba")["files"]) == 3
     assert len(site.requests) == 3
 
 
-def _source(site, found):
-    file = found.results.parent / "by_hand.zip"
-    file.write_bytes(site.files["/img_align_celeba.zip"])
-    return file
-
-
-def test_real_places_of_celeba_are_torchvisions():
-    found = {original.path: original for original in celeba.files(["celeba"])}
-    archive = found["celeba/img_align_celeba.zip"]
+def test_addresses_of_celeba_are_torchvisions():
+    originals = {original.path: original for original in celeba.files(["celeba"])}
+    archive = originals["celeba/img_align_celeba.zip"]
     assert archive.checksum == "md5:00d2c5bc6d35e252742224ab0c1e8fcb"
     assert "id=0B7EVK8r0v71pZjFTYXZWM3FlRnM&" in archive.url and archive.url.startswith("https://drive.")
     assert {original.path for original in cifar_stl.files(["cifar10"])} == {"cifar-10-python.tar.gz"}
@@ -296,34 +291,34 @@ def test_real_places_of_celeba_are_torchvisions():
 
 def test_benchmarks_without_files_to_fetch(config, caplog, tmp_path):
     with caplog.at_level(logging.INFO):
-        have(config(), "digits")
+        run_download(config(), "digits")
     assert "digits: nothing to fetch" in caplog.text
     assert not (tmp_path / "work" / "results").exists()
     assert cli.main(["download", "--benchmark", "taskonomy", "--config", str(config())]) == 2
     assert cli.main(["download", "--benchmark", "digit", "--config", str(config())]) == 2
-    with pytest.raises(DataError, match="omnitools.download rgb segment_unsup2d depth_zbuffer --components taskonomy"):
-        have(config(), "taskonomy")
+    with pytest.raises(DataError, match=r"omnitools.download rgb segment_unsup2d depth_zbuffer --components taskonomy"):
+        run_download(config(), "taskonomy")
     with pytest.raises(DataError, match="keypoints2d"):
         taskonomy.require(None, tmp_path)
 
 
-# --- From a directory of the user's own ---
+# --- From a user's directory ---
 
 
 @pytest.mark.parametrize("benchmark", [b for b in BENCHMARKS if b != "digits"])
-def test_own_directory_is_used_as_it_is_and_never_written_to(benchmark, archives, config, caplog):
+def test_own_directory_is_used_and_never_written_to(benchmark, archives, config, caplog):
     before = state(archives)
     file = config(data_dir=str(archives))
     for verb in ("download", "prepare"):
         assert cli.main([verb, "--benchmark", benchmark, "--config", str(file)]) == 0
     assert state(archives) == before
-    found = load_config(file)
-    Store(found.results / "data" / benchmark / "dataset.json").verify()
-    assert not list(found.results.parent.glob("downloads/*.*"))
+    paths = paths_of(file)
+    Store(paths.store_file(benchmark)).verify()
+    assert not list(paths.results.parent.glob("downloads/*.*"))
 
 
 def test_own_directory_may_be_unpacked(archives, config, tmp_path):
-    """Every archive unpacked and deleted: the same store."""
+    """Unpacked archives give the same store."""
     copy = tmp_path / "unpacked"
     shutil.copytree(archives, copy, ignore=lambda *_: ["taskonomy"])
     for file in copy.rglob("*.tar.gz"):
@@ -334,42 +329,40 @@ def test_own_directory_may_be_unpacked(archives, config, tmp_path):
             archive.extractall(file.parent)
         file.unlink()
     stores = {}
-    for place in (archives, copy):
-        if place == copy:  # of unpacked files nothing is known but that they are there
-            sums = [f for f in place.rglob("*") if f.is_file() and f.suffix in (".bin", ".txt", "", ".meta")]
-            _write_sums(place, sums)
-        file = config(data_dir=str(place))
+    for directory in (archives, copy):
+        if directory == copy:  # files of unpacked folders have no checksums
+            sums = [f for f in directory.rglob("*") if f.is_file() and f.suffix in (".bin", ".txt", "", ".meta")]
+            _write_sums(directory, sums)
+        file = config(data_dir=str(directory))
         for benchmark in ("cifar_stl", "celeba", "domainnet"):
-            have(file, benchmark)
+            run_download(file, benchmark)
             assert cli.main(["prepare", "--benchmark", benchmark, "--config", str(file)]) == 0
-            stores.setdefault(benchmark, []).append(
-                (load_config(file).results / "data" / benchmark / "dataset.json").read_bytes()
-            )
+            stores.setdefault(benchmark, []).append(paths_of(file).store_file(benchmark).read_bytes())
     assert all(packed == unpacked for packed, unpacked in stores.values())
-    folders = [entry for entry in manifest(load_config(file), "domainnet")["files"] if entry["path"].endswith("/")]
+    folders = [entry for entry in manifest(paths_of(file), "domainnet")["files"] if entry["path"].endswith("/")]
     assert {entry["path"] for entry in folders} == {"domainnet/real/", "domainnet/clipart/"}
 
 
-def _write_sums(place, files):
+def _write_sums(directory, files):
     lines = [
-        f"{hashlib.sha256(f.read_bytes()).hexdigest()}  {f.relative_to(place).as_posix()}\n"
+        f"{hashlib.sha256(f.read_bytes()).hexdigest()}  {f.relative_to(directory).as_posix()}\n"
         for f in files
         if f.name != "SHA256SUMS"
     ]
-    (place / "SHA256SUMS").write_text("".join(lines))
+    (directory / "SHA256SUMS").write_text("".join(lines))
 
 
-def test_what_is_missing_in_an_own_directory_is_named_and_nothing_fetched(site, config, tmp_path):
+def test_missing_files_of_an_own_directory_are_named_and_not_fetched(site, config, tmp_path):
     own = tmp_path / "own"
     write_domainnet(own, np.random.default_rng(0), {"clipart": ((1, 1), (1, 1))})
     (own / "domainnet" / "clipart_test.txt").unlink()
     before = state(own)
     with pytest.raises(DataError) as caught:
-        have(config(data_dir=str(own)), "domainnet")
-    said = str(caught.value)
+        run_download(config(data_dir=str(own)), "domainnet")
+    message = str(caught.value)
     for name in ("clipart_test.txt", "real.zip", "real_train.txt", "real_test.txt"):
-        assert f"{own / 'domainnet' / name} (" in said and f"/{name}" in said
-    assert "clipart.zip (" not in said and "never written to" in said and "ai.bu.edu" in said
+        assert f"{own / 'domainnet' / name} (" in message and f"/{name}" in message
+    assert "clipart.zip (" not in message and "never written to" in message and "ai.bu.edu" in message
     assert not site.requests and state(own) == before
 
 
@@ -377,16 +370,16 @@ def test_own_directory_is_compared_with_published_checksums(config, tmp_path):
     write_celeba(tmp_path / "own", np.random.default_rng(0))
     file = tmp_path / "own" / "celeba" / "list_attr_celeba.txt"
     with pytest.raises(DataError, match=f"{file}: md5 is .*, expected 75e246fa4810816ffd6ee81facbd244c"):
-        have(config(data_dir=str(tmp_path / "own")), "celeba")
+        run_download(config(data_dir=str(tmp_path / "own")), "celeba")
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
     [("zz  celeba/x", "line 1 is 'zz  celeba/x'"), (None, "sha256 is .*SHA256SUMS is of other files")],
 )
-def test_own_checksums_that_are_wrong(line, words, config, tmp_path):
+def test_wrong_own_checksums_are_reported(line, words, config, tmp_path):
     own = tmp_path / "own"
     write_celeba(own, np.random.default_rng(0))
     (own / "SHA256SUMS").write_text(f"{line or 'a' * 64 + '  celeba/list_attr_celeba.txt'}\n")
     with pytest.raises(DataError, match=words):
-        have(config(data_dir=str(own)), "celeba")
+        run_download(config(data_dir=str(own)), "celeba")

@@ -1,5 +1,6 @@
-"""DomainNet's official files, the store of encoded images, and what is cut out of them."""
+"""DomainNet's official files, the store of encoded images, and their crops."""
 
+import dataclasses
 import gc
 import hashlib
 import io
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from scalarization.benchmarks import SPLITS, domainnet
+from scalarization.config import AugmentationOptions
 from scalarization.data import encode, encoded
 from scalarization.data.augmentation import Augmentation
 from scalarization.data.encoded import Crops, EncodedData, middle
@@ -30,8 +32,8 @@ from ..conftest import train
 CPU = torch.device("cpu")
 #: Domain -> images of each of the first four classes in the official train and test lists.
 SIZES = {"real": ((12, 9, 8, 11), (3, 2, 2, 3)), "sketch": ((7, 6, 5, 2), (2, 2, 2, 2))}
-AUGMENTATION = Augmentation({"crop_padding": 0, "flip": True, "randaugment": None, "resized_crop": 0.2})
-PLAIN = Augmentation({"crop_padding": 0, "flip": False, "randaugment": None})
+AUGMENTATION = Augmentation(AugmentationOptions(flip=True, resized_crop=0.2))
+PLAIN = Augmentation(AugmentationOptions())
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ def data(store):
 
 
 def copied(official, tmp_path):
-    """Directory of the files of one domain, to be spoilt."""
+    """Directory with a copy of the files of one domain, which a test may damage."""
     directory = tmp_path / "domainnet"
     directory.mkdir()
     for file in (official[0] / "domainnet").glob("sketch*"):
@@ -66,25 +68,26 @@ def copied(official, tmp_path):
 
 def test_classes_and_sizes_are_the_published_ones():
     assert len(domainnet.CLASSES) == len(set(domainnet.CLASSES)) == 345
-    assert sum(domainnet.INFO.domains.values()) == 409832  # "about 410k" training images
+    assert sum(domainnet.BENCHMARK.train_sizes.values()) == 409832  # "about 410k" training images
     assert [n.lower().replace("_", "").replace("-", "") for n in domainnet.CLASSES] == sorted(
         n.lower().replace("_", "").replace("-", "") for n in domainnet.CLASSES
     )
 
 
-def test_splits_are_the_official_ones_with_a_tenth_held_out(official):
-    for domain, found in domainnet.read(list(SIZES), official[0]).items():
+def test_splits_are_official_with_a_tenth_held_out(official):
+    for domain, original in domainnet.read(list(SIZES), official[0]).items():
         train, test = (sum(s) for s in SIZES[domain])
-        sizes = {split: len(rows) for split, rows in found.splits.items()}
+        sizes = {split: len(rows) for split, rows in original.splits.items()}
         assert sizes == {"train": train - round(train / 10), "validation": round(train / 10), "test": test}
         official_split = {
-            split: {found.names[r].split(": ")[1].split("_")[-2] for r in rows} for split, rows in found.splits.items()
+            split: {original.names[r].split(": ")[1].split("_")[-2] for r in rows}
+            for split, rows in original.splits.items()
         }
         assert official_split == {"train": {"train"}, "validation": {"train"}, "test": {"test"}}
-        assert sorted(np.concatenate(list(found.splits.values())).tolist()) == list(range(train + test))
-        for row, (name, label) in enumerate(zip(found.names, found.labels, strict=True)):
+        assert sorted(np.concatenate(list(original.splits.values())).tolist()) == list(range(train + test))
+        for row, (name, label) in enumerate(zip(original.names, original.labels, strict=True)):
             assert name.split("/")[-2] == domainnet.CLASSES[label]
-            assert found.content(row) == official[1][name.split(": ")[1]]
+            assert original.content(row) == official[1][name.split(": ")[1]]
 
 
 def test_every_missing_file_is_named(tmp_path):
@@ -107,7 +110,7 @@ def test_every_missing_file_is_named(tmp_path):
         ("sketch/airplane/gone.jpg 1", "lacks 1 listed images, for example sketch/airplane/gone.jpg"),
     ],
 )
-def test_lists_that_cannot_be_right_are_named(official, tmp_path, line, words):
+def test_wrong_lists_are_named(official, tmp_path, line, words):
     directory = copied(official, tmp_path)
     with (directory / "sketch_test.txt").open("a") as file:
         file.write(f"{line}\n")
@@ -115,14 +118,14 @@ def test_lists_that_cannot_be_right_are_named(official, tmp_path, line, words):
         domainnet.read(["sketch"], tmp_path)
 
 
-def test_archive_that_is_none_is_named(official, tmp_path):
+def test_wrong_archive_is_named(official, tmp_path):
     directory = copied(official, tmp_path)
     (directory / "sketch.zip").write_bytes(b"<html>not found</html>")
     with pytest.raises(DataError, match=r"sketch\.zip: damaged"):
         domainnet.read(["sketch"], tmp_path)
 
 
-def test_file_that_is_no_image_is_named(official, tmp_path):
+def test_wrong_image_is_named(official, tmp_path):
     directory = copied(official, tmp_path)
     with (directory / "sketch_test.txt").open("a") as file:
         file.write(f"sketch/{domainnet.CLASSES[0]}/not_in_any_list.jpg 0\n")
@@ -131,10 +134,10 @@ def test_file_that_is_no_image_is_named(official, tmp_path):
     assert not (tmp_path / "store" / "dataset.json").exists()
 
 
-# --- What is stored ---
+# --- Stored images ---
 
 
-def test_small_jpegs_stay_and_all_others_are_bounded():
+def test_small_jpegs_are_unchanged_and_all_others_are_bounded():
     generator = np.random.default_rng(1)
     small = content(picture(generator, 200, 300))
     assert encode.encode(small)[0] == small
@@ -156,7 +159,7 @@ def test_every_kind_of_image_becomes_rgb(mode):
         source = Image.composite(image.convert("RGB"), Image.new("RGB", image.size, "white"), image.getchannel("A"))
         source = source.convert(mode)
     pixels = simplejpeg.decode_jpeg(encode.encode(content(source, kind))[0])
-    # Black at the left; at the right white, which is also what transparency becomes.
+    # The left half is black; the right half is white, which transparent pixels become.
     assert pixels.shape == (30, 20, 3) and pixels[:, :8].max() < 25 and pixels[:, 12:].min() > 230
 
 
@@ -166,22 +169,22 @@ def test_store_holds_every_image_under_its_label(official, store):
         rows = np.concatenate([original.splits[s] for s in SPLITS])
         labels = np.concatenate([store.labels(domain, s) for s in SPLITS])
         assert np.array_equal(labels, original.labels[rows])
-        for place, row in enumerate(rows):
-            stored = store.encoded(domain, place)
+        for number, row in enumerate(rows):
+            stored = store.encoded(domain, number)
             assert stored == encode.encode(contents[original.names[row].split(": ")[1]])[0]
     store.verify()
-    assert store.facts["encoding"] == {"format": "jpeg", "shorter_side": 256, "quality": 90}
+    assert store.metadata["encoding"] == {"format": "jpeg", "shorter_side": 256, "quality": 90}
 
 
-def test_normalisation_is_that_of_the_stored_pixels_up_to_compression(store):
+def test_normalisation_is_over_the_stored_pixels_up_to_compression(store):
     domains = []
     for domain in SIZES:
         train = len(store.labels(domain, "train"))
         images = [np.asarray(Image.open(io.BytesIO(store.encoded(domain, row)))) / 255 for row in range(train)]
         domains.append([[(i**power).mean((0, 1)) for i in images] for power in (1, 2)])
     mean, square = (np.mean([np.mean(d[power], axis=0) for d in domains], axis=0) for power in (0, 1))
-    np.testing.assert_allclose(store.facts["normalisation"]["mean"], mean, atol=5e-4)
-    np.testing.assert_allclose(store.facts["normalisation"]["std"], np.sqrt(square - mean**2), atol=5e-4)
+    np.testing.assert_allclose(store.metadata["normalisation"]["mean"], mean, atol=5e-4)
+    np.testing.assert_allclose(store.metadata["normalisation"]["std"], np.sqrt(square - mean**2), atol=5e-4)
 
 
 def test_preparing_twice_gives_the_same_bytes(official, store, tmp_path):
@@ -198,9 +201,9 @@ def test_damage_is_named(store, tmp_path):
     damaged = bytearray(blob.read_bytes())
     damaged[start:stop] = bytes(stop - start)
     blob.write_bytes(damaged)
-    found = EncodedData(Store(tmp_path / "dataset.json"), ["real"], CPU)
+    data = EncodedData(Store(tmp_path / "dataset.json"), ["real"], CPU)
     with pytest.raises(DataError, match="image 3 of real is damaged"):
-        found.batch(torch.arange(8), PLAIN, 0)
+        data.batch(torch.arange(8), PLAIN, 0)
     with pytest.raises(DataError, match=r"real_images\.bin: checksum differs"):
         Store(tmp_path / "dataset.json").verify()
     blob.write_bytes(damaged[:-1])
@@ -208,7 +211,7 @@ def test_damage_is_named(store, tmp_path):
         Store(tmp_path / "dataset.json")
 
 
-# --- What is cut out ---
+# --- Crops ---
 
 
 @given(st.integers(0, 10**6), st.integers(1, 900), st.integers(1, 900), st.floats(0.01, 1))
@@ -216,9 +219,9 @@ def test_crops_lie_inside(seed, height, width, smallest):
     crops = Crops(seed, 3, smallest, flip=True)
     for number in range(3):
         top, left, tall, wide = crops.box(number, height, width)
-        assert 0 <= top and 0 <= left and 0 < tall and 0 < wide and top + tall <= height and left + wide <= width
+        assert min(top, left) >= 0 and min(tall, wide) > 0 and top + tall <= height and left + wide <= width
     top, left, side, _ = middle(height, width)
-    assert 0 <= top and 0 <= left and top + side <= height and left + side <= width
+    assert min(top, left) >= 0 and top + side <= height and left + side <= width
 
 
 def test_crops_are_distributed_as_published():
@@ -226,45 +229,58 @@ def test_crops_are_distributed_as_published():
     crops = Crops(5, count, 0.08, flip=True)
     boxes = np.array([crops.box(n, side, side) for n in range(count)])
     area, ratio = boxes[:, 2] * boxes[:, 3] / side**2, boxes[:, 3] / boxes[:, 2]
-    assert 0.08 * 0.97 < area.min() and area.max() <= 1
+    assert area.min() > 0.08 * 0.97 and area.max() <= 1
     assert 0.74 < ratio.min() < 0.78 and 1.28 < ratio.max() < 1.35
     assert abs(np.median(np.log(ratio))) < 0.03
-    # Uniform on [0.08, 1], but that the largest ones of unequal sides do not fit into a square.
+    # Uniform on [0.08, 1], except that the largest crops of unequal sides do not fit into a square.
     assert 0.45 < area.mean() < 0.54
     assert abs(crops.flipped.mean() - 0.5) < 0.05
-    # The place is uniform over what is left.
-    place = boxes[:, 0] / (side - boxes[:, 2] + 1)
-    assert abs(place.mean() - 0.5) < 0.03 and abs(place.std() - math.sqrt(1 / 12)) < 0.03
+    # The position is uniform over all that fit.
+    position = boxes[:, 0] / (side - boxes[:, 2] + 1)
+    assert abs(position.mean() - 0.5) < 0.03 and abs(position.std() - math.sqrt(1 / 12)) < 0.03
     assert not Crops(5, count, 0.08, flip=False).flipped.any()
 
 
-def test_whole_image_crop_of_a_square_is_a_resize(store, data):
+def test_largest_crop_of_a_square_is_the_square():
     crops = Crops(0, 1, 1.0, flip=False)
-    # No draw of the whole area at another ratio fits: the middle at the nearest ratio is the square itself.
+    # The whole area does not fit at any other ratio, so the crop is the middle at the nearest ratio.
     assert crops.box(0, 200, 200) == (0, 0, 200, 200)
 
 
-def test_evaluation_sees_the_middle(store, data):
+def pixels_of(images, store):
+    """Normalised images as values from 0 to 255, [B, H, W, C]."""
+    mean, std = (torch.tensor(store.metadata["normalisation"][k])[:, None, None] for k in ("mean", "std"))
+    return ((images * std + mean) * 255).permute(0, 2, 3, 1).numpy()
+
+
+def test_evaluation_keeps_the_middle(store, data):
     start = data.start("sketch", "test")
-    found = data.images[start : start + 3]
-    assert found.shape == (3, 3, 224, 224) and found.dtype == torch.uint8
-    for number in range(3):
-        row = store.facts["domains"]["sketch"]["splits"]["test"][0] + number
+    ((images, labels),) = data.evaluation_batches(start, 3, 5)
+    assert images.shape == (3, 3, 224, 224) and images.dtype == torch.float32 and data.image_shape == (224, 224, 3)
+    for number, pixels in enumerate(pixels_of(images, store)):
+        row = store.metadata["domains"]["sketch"]["splits"]["test"][0] + number
         image = Image.open(io.BytesIO(store.encoded("sketch", row)))
         side = round(0.875 * min(image.size))
         left, top = (image.width - side) // 2, (image.height - side) // 2
         expected = image.resize((224, 224), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
-        difference = np.abs(found[number].permute(1, 2, 0).numpy().astype(int) - np.asarray(expected))
-        assert difference.mean() < 1.5 and difference.max() <= 12
-    labels = store.labels("sketch", "test")[:3]
-    assert data.labels[start : start + 3].tolist() == labels.tolist()
+        difference = np.abs(pixels - np.asarray(expected))
+        assert difference.mean() < 1.5 and difference.max() <= 12.1
+    assert labels.tolist() == store.labels("sketch", "test")[:3].tolist()
 
 
-def test_slices_in_any_order_are_the_same_images(data):
-    whole = data.images[0:40].clone()
-    for first, last in ((10, 20), (20, 30), (30, 36), (0, 10), (10, 20)):
-        assert torch.equal(data.images[first:last], whole[first:last])
-    assert data.images.shape == (len(data.labels), 3, 224, 224)
+def test_evaluation_does_not_depend_on_the_batch_size(data):
+    ((images, labels),) = data.evaluation_batches(2, 37, 40)
+    for size in (1, 9, 37):
+        batches = list(data.evaluation_batches(2, 37, size))
+        assert torch.equal(torch.cat([i for i, _ in batches]), images)
+        assert torch.equal(torch.cat([n for _, n in batches]), labels)
+    assert labels.tolist() == data.labels[2:39].tolist()
+    stream = data.evaluation_batches(0, 40, 8)
+    next(stream)
+    stream.close()  # leaves no thread at work on what is no longer needed
+    with torch.inference_mode():
+        ((again, _),) = data.evaluation_batches(2, 37, 40)
+    assert torch.equal(again, images)
 
 
 def test_batches_do_not_depend_on_threads_or_where_they_begin(store, data):
@@ -273,8 +289,8 @@ def test_batches_do_not_depend_on_threads_or_where_they_begin(store, data):
     seeds = [11, 12, 13, 14, 15]
     expected = list(data.batches(rows, AUGMENTATION, seeds))
     one = EncodedData(store, list(SIZES), CPU, workers=1)
-    found = list(one.batches(rows, AUGMENTATION, seeds))
-    for (images, labels), (again, same) in zip(expected, found, strict=True):
+    batches = list(one.batches(rows, AUGMENTATION, seeds))
+    for (images, labels), (again, same) in zip(expected, batches, strict=True):
         assert torch.equal(images, again) and torch.equal(labels, same)
     later = list(one.batches(rows[3:], AUGMENTATION, seeds[3:]))
     assert all(torch.equal(a[0], b[0]) for a, b in zip(later, expected[3:], strict=True))
@@ -287,17 +303,15 @@ def test_augmented_image_is_its_crop_mirrored_or_not(store, data):
     images, _ = data.batch(rows, AUGMENTATION, seed)
     crops = Crops(seed, 12, 0.2, flip=True)
     assert 0 < crops.flipped.sum() < 12
-    mean, std = (torch.tensor(store.facts["normalisation"][k])[:, None, None] for k in ("mean", "std"))
-    for number, row in enumerate(rows.tolist()):
-        pixels = Image.open(io.BytesIO(store.encoded("real", row)))
-        top, left, height, width = crops.box(number, pixels.height, pixels.width)
-        cut = pixels.resize((224, 224), Image.Resampling.BILINEAR, box=(left, top, left + width, top + height))
-        cut = np.asarray(cut)[:, ::-1] if crops.flipped[number] else np.asarray(cut)
-        shown = ((images[number] * std + mean) * 255).permute(1, 2, 0).numpy()
-        assert np.abs(shown - cut).mean() < 2
+    for number, (row, pixels) in enumerate(zip(rows.tolist(), pixels_of(images, store), strict=True)):
+        image = Image.open(io.BytesIO(store.encoded("real", row)))
+        top, left, height, width = crops.box(number, image.height, image.width)
+        crop = image.resize((224, 224), Image.Resampling.BILINEAR, box=(left, top, left + width, top + height))
+        crop = np.asarray(crop)[:, ::-1] if crops.flipped[number] else np.asarray(crop)
+        assert np.abs(pixels - crop).mean() < 2
 
 
-def test_leaving_in_the_middle_stops_the_threads(data):
+def test_closing_a_stream_cancels_pending_batches(data):
     stream = data.batches(torch.arange(40).reshape(4, 10), AUGMENTATION, [1, 2, 3, 4])
     next(stream)
     stream.close()
@@ -318,7 +332,7 @@ def preset():
                 "model": {"stem": "deep", "channels": 4},
                 "recipe": {
                     "lr": 1e-3,
-                    # Steps are counted on the official size of the training set: three of an epoch.
+                    # An epoch is a pass over the official training set: three steps.
                     "batch_size": 40500,
                     "epochs": 1,
                     "augmentation": {"resized_crop": 0.2, "flip": True},
@@ -338,16 +352,17 @@ def preset():
     }
 
 
-def test_run_goes_on_in_the_middle_of_an_epoch(preset, make_plan, data, one_thread):
-    from scalarization.experiments import Member
+def test_run_resumes_in_the_middle_of_an_epoch(preset, make_plan, data, one_thread):
+    from scalarization.plan.cells import Run
     from scalarization.training.loop import Trainer
 
     cell = make_plan(preset).cells["domainnet/real+sketch/resnet14_w16/uniform/base"]
-    assert cell.specification["steps_per_epoch"] == 3
-    cell.specification["recipe"]["batch_size"] = 9
+    assert cell.specification.steps_per_epoch == 3
+    recipe = cell.specification.recipe.model_copy(update={"batch_size": 9})
+    cell = dataclasses.replace(cell, specification=dataclasses.replace(cell.specification, recipe=recipe))
 
     def fresh():
-        return Trainer(cell, Member(0, 0, (0.5, 0.5)), data, CPU)
+        return Trainer(cell, Run(0, 0, (0.5, 0.5)), data, CPU)
 
     whole = train(fresh())
     for step in (1, 2):
@@ -368,22 +383,24 @@ def test_resized_crop_needs_encoded_images(tiny, make_plan):
         make_plan(tiny)
 
 
-def test_only_what_is_in_use_is_held(data, monkeypatch):
-    """Batches are made ahead of their use, but only so many."""
-    made = []
-    original = encoded._Making.__init__
+def test_few_batches_are_prepared_in_advance(data, monkeypatch):
+    prepared = []
+    original = encoded.PendingBatch.__init__
 
     def counted(self, *arguments):
-        made.append(self)
+        prepared.append(self)
         original(self, *arguments)
 
-    monkeypatch.setattr(encoded._Making, "__init__", counted)
+    monkeypatch.setattr(encoded.PendingBatch, "__init__", counted)
     for used, _ in enumerate(data.batches(torch.arange(40).reshape(10, 4), PLAIN, range(10))):
-        assert len(made) <= used + 1 + encoded.AHEAD
+        assert len(prepared) <= used + 1 + encoded.PREFETCH
+    prepared.clear()
+    for used, _ in enumerate(data.evaluation_batches(0, 40, 4)):
+        assert len(prepared) <= used + 1 + encoded.EVALUATION_PREFETCH
 
 
 def test_checksums_are_those_of_the_files(store):
-    for described in store.facts["domains"].values():
+    for described in store.metadata["domains"].values():
         for file in described["files"].values():
             content = (store.directory / file["name"]).read_bytes()
             assert (len(content), hashlib.sha256(content).hexdigest()) == (file["bytes"], file["sha256"])
@@ -391,14 +408,14 @@ def test_checksums_are_those_of_the_files(store):
 
 def test_decoded_pixels_are_pillows(store, data):
     expected = np.asarray(Image.open(io.BytesIO(store.encoded("real", 0))))
-    whole = data._cut_out(data.start("real", "train"), lambda height, width: (0, 0, height, width))
+    whole = data.cropped(data.start("real", "train"), lambda height, width: (0, 0, height, width))
     assert whole.shape == expected.shape and np.abs(whole.astype(int) - expected).mean() < 1
 
 
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
 @pytest.mark.parametrize(("exif", "restart"), [(b"", 0), (b"Exif\0\0" + bytes(300), 2)])
-def test_rows_below_the_crop_change_nothing_above(progressive, subsampling, exif, restart):
+def test_shortened_jpeg_keeps_its_first_rows(progressive, subsampling, exif, restart):
     generator = np.random.default_rng(5)
     for height, width in ((150, 260), (256, 257), (37, 16)):
         noise = Image.fromarray(generator.integers(0, 256, (height // 4, width // 4, 3), dtype=np.uint8))
@@ -407,17 +424,17 @@ def test_rows_below_the_crop_change_nothing_above(progressive, subsampling, exif
         whole = simplejpeg.decode_jpeg(jpeg)
         for rows in [*generator.integers(1, height, 10).tolist(), 1, height - 1, height]:
             short = encoded.shortened(jpeg, height, width, rows)
-            found = simplejpeg.decode_jpeg(short, strict=False)
-            assert len(short) == len(jpeg) and rows <= len(found) <= rows + 4
-            assert np.array_equal(found[:rows], whole[:rows])
+            pixels = simplejpeg.decode_jpeg(short, strict=False)
+            assert len(short) == len(jpeg) and rows <= len(pixels) <= rows + 4
+            assert np.array_equal(pixels[:rows], whole[:rows])
 
 
 def test_image_with_a_harmless_flaw_is_read_as_pillow_does(store, tmp_path):
-    """Cameras and editors leave bytes behind the picture that belong to no part of it."""
+    """Cameras and editors leave bytes in a file that belong to no part of the image."""
     for file in store.directory.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     original = store.encoded("real", 0)
-    facts = json.loads((tmp_path / "dataset.json").read_text())
+    metadata = json.loads((tmp_path / "dataset.json").read_text())
     flawed = original[:-2] + bytes(40) + original[-2:]
     with pytest.raises(ValueError, match="extraneous"):
         simplejpeg.decode_jpeg(flawed)
@@ -425,10 +442,13 @@ def test_image_with_a_harmless_flaw_is_read_as_pillow_does(store, tmp_path):
     blob.write_bytes(flawed + blob.read_bytes()[len(original) :])
     offsets[1:] += 40
     np.save(tmp_path / "real_offsets.npy", offsets)
-    facts["domains"]["real"]["files"]["images"]["bytes"] += 40
-    (tmp_path / "dataset.json").write_text(json.dumps(facts))
-    found, expected = (EncodedData(s, ["real"], CPU).images[0:2] for s in (Store(tmp_path / "dataset.json"), store))
-    assert torch.equal(found, expected)
+    metadata["domains"]["real"]["files"]["images"]["bytes"] += 40
+    (tmp_path / "dataset.json").write_text(json.dumps(metadata))
+    flawed_store = Store(tmp_path / "dataset.json")
+    images, expected = (
+        next(EncodedData(s, ["real"], CPU).evaluation_batches(0, 2, 2))[0] for s in (flawed_store, store)
+    )
+    assert torch.equal(images, expected)
 
 
 def test_files_are_closed_with_their_store(store):

@@ -1,4 +1,4 @@
-"""Batches of multi-domain training: domains follow p, images come in whole passes, epochs stand alone."""
+"""Batches of multi-domain training: domains follow p, images come in whole passes, epochs can be computed alone."""
 
 import math
 
@@ -30,7 +30,7 @@ def test_domains_follow_the_weights(weights, seed):
     domains = np.concatenate([d.ravel() for d, *_ in several_epochs(sampler, weights, 20, 25)])
     assert len(domains) == 20 * 25 * 64
     for domain, p in enumerate(weights):
-        # Four standard deviations of a binomial share, with fixed seeds.
+        # Four standard deviations of a binomial proportion, with fixed seeds.
         deviation = math.sqrt(p * (1 - p) / len(domains))
         assert abs((domains == domain).mean() - p) <= 4 * deviation
 
@@ -45,7 +45,7 @@ def test_number_of_images_does_not_depend_on_the_weights(weights, seed, steps):
     assert sum(after) - 5 * len(weights) == steps * 8
     for domain, (size, p) in enumerate(zip(sizes, weights, strict=True)):
         drawn = rows[domains == domain]
-        assert ((0 <= drawn) & (drawn < size)).all()
+        assert ((drawn >= 0) & (drawn < size)).all()
         assert len(drawn) == after[domain] - 5
         if p == 0:
             assert len(drawn) == 0
@@ -58,8 +58,8 @@ def test_domain_of_weight_zero_is_never_drawn(weights):
     assert drawn == {d for d, p in enumerate(weights) if p > 0}
 
 
-def test_draws_at_the_end_of_the_line_belong_to_a_domain(monkeypatch):
-    """Weights whose sum is rounded below one, and draws next to it."""
+def test_draws_next_to_one_belong_to_a_domain(monkeypatch):
+    """The sum of the weights is rounded below one, and draws lie above it."""
     weights = (0.1,) * 10
     assert np.cumsum(weights)[-1] < 1
 
@@ -76,7 +76,7 @@ def test_draws_at_the_end_of_the_line_belong_to_a_domain(monkeypatch):
 
 
 @pytest.mark.parametrize("weights", [(1.0,), (0.3, 0.7)])
-def test_every_image_comes_once_per_pass(weights):
+def test_every_image_is_drawn_once_per_pass(weights):
     sizes = (37, 90)[: len(weights)]
     sampler = DomainSampler(sizes, 16, root=5, seed=1)
     streams = [[] for _ in sizes]
@@ -87,14 +87,14 @@ def test_every_image_comes_once_per_pass(weights):
         passes = [stream[i : i + size] for i in range(0, len(stream) - size + 1, size)]
         assert len(passes) > 3
         assert all(sorted(p) == list(range(size)) for p in passes)
-        assert len({tuple(p) for p in passes}) == len(passes)  # each pass in another order
+        assert len({tuple(p) for p in passes}) == len(passes)  # each pass has another order
 
 
-def test_pass_is_longer_or_shorter_than_an_epoch():
+def test_epoch_may_have_many_passes():
     sampler = DomainSampler((3,), 10, root=0, seed=0)
     _, rows, after = sampler.epoch(0, 4, (1.0,), [0])
     assert after == [40]
-    assert sorted(np.bincount(rows.ravel())) == [13, 13, 14]  # thirteen passes and one image
+    assert sorted(np.bincount(rows.ravel())) == [13, 13, 14]  # thirteen passes and one more image
 
 
 @given(weights=weight_vectors(3), seed=st.integers(0, 5))
@@ -108,7 +108,7 @@ def test_epoch_computed_alone_equals_epoch_in_sequence(weights, seed):
         assert np.array_equal(alone[0], domains) and np.array_equal(alone[1], rows) and alone[2] == after
 
 
-def test_epoch_does_not_change_what_it_is_given():
+def test_epoch_does_not_change_its_arguments():
     consumed = [3, 4]
     DomainSampler((10, 10), 8, 0, 0).epoch(0, 2, (0.5, 0.5), consumed)
     assert consumed == [3, 4]
@@ -128,7 +128,7 @@ def test_seeds_epochs_and_roots_draw_differently():
 @given(p=st.floats(0, 1), q=st.floats(0, 1), seed=st.integers(0, 3))
 @settings(max_examples=30)
 def test_weights_are_compared_on_paired_draws(p, q, seed):
-    """With more weight a domain keeps every place that it had with less."""
+    """A domain with a larger weight keeps every position that it has with a smaller one."""
     p, q = sorted((p, q))
     sampler = DomainSampler((50, 50), 32, 0, seed)
     fewer, more = (sampler.epoch(0, 4, (w, 1 - w), [0, 0])[0] == 0 for w in (p, q))

@@ -1,4 +1,4 @@
-"""Splits and the prepared store: disjoint, stratified, complete, the same every time, damage named."""
+"""Splits and the prepared store: disjoint, stratified, complete and reproducible; damaged files are named."""
 
 import hashlib
 import json
@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalarization.benchmarks import SPLITS, DomainData, digits
-from scalarization.benchmarks._splits import stratified_split
+from scalarization.benchmarks import SPLITS, digits
+from scalarization.benchmarks.base import DomainData
+from scalarization.benchmarks.splits import stratified_split
 from scalarization.data.prepare import prepare, write_store
 from scalarization.data.store import Store
 from scalarization.errors import DataError
@@ -34,8 +35,8 @@ def test_split_is_exact_and_stratified(case):
     classes, counts = np.unique(labels, return_counts=True)
     for rows in splits.values():
         for label, count in zip(classes, counts, strict=True):
-            # Rows of a class are evenly spread on a line, of which a split is a piece: one row off at most, plus what
-            # all the classes together shift the ends of the piece by.
+            # Rows of a class are spread evenly on a line, and a split is an interval of it: the count is off by one row
+            # at most, plus what all classes together shift the ends of the interval by.
             exact = count * len(rows) / len(labels)
             assert abs((labels[rows] == label).sum() - exact) <= 1 + len(classes) * count / len(labels) + 1e-9
 
@@ -48,7 +49,7 @@ def test_split_depends_on_its_seed_only():
     assert not np.array_equal(np.sort(first["train"]), np.sort(other["train"]))
 
 
-def test_split_sizes_that_do_not_add_up():
+def test_wrong_split_sizes_are_refused():
     with pytest.raises(ValueError, match="sum to 3"):
         stratified_split(np.zeros(4, int), {"train": 2, "test": 1}, np.random.default_rng(0))
 
@@ -64,9 +65,9 @@ def test_digits_splits_are_disjoint_and_stratified(domain):
     for split in SPLITS:
         assert len(data.splits[split]) == digits.SPLIT_SIZES[domain][split]
         for digit in range(10):
-            whole = (data.labels == digit).mean()
-            share = (data.labels[data.splits[split]] == digit).mean()
-            assert abs(share - whole) * len(data.splits[split]) <= 2
+            overall = (data.labels == digit).mean()
+            fraction = (data.labels[data.splits[split]] == digit).mean()
+            assert abs(fraction - overall) * len(data.splits[split]) <= 2
 
 
 @pytest.mark.parametrize("domain", ["mnist", "optdigits", "mfeat"])
@@ -88,16 +89,16 @@ def test_digits_store_holds_the_bundled_images(digits_store):
     digits_store.verify()
 
 
-def test_the_beginning_of_a_split_is_a_random_part_of_it(digits_store):
+def test_first_rows_of_a_split_are_a_random_part_of_it(digits_store):
     labels = digits_store.labels("mnist", "train")[:1000]
     assert np.bincount(labels, minlength=10).min() > 60  # MNIST is bundled sorted by class
 
 
-def test_dataset_json_tells_counts_licence_and_checksums(digits_directory):
-    facts = json.loads((digits_directory / "dataset.json").read_text())
-    assert facts["classes"] == list("0123456789")
-    assert facts["licence"]["mnist"] == "CC BY-SA 3.0" and facts["licence"]["optdigits"] == "CC BY 4.0"
-    for domain, described in facts["domains"].items():
+def test_dataset_json_has_counts_licence_and_checksums(digits_directory):
+    metadata = json.loads((digits_directory / "dataset.json").read_text())
+    assert metadata["classes"] == list("0123456789")
+    assert metadata["licence"]["mnist"] == "CC BY-SA 3.0" and metadata["licence"]["optdigits"] == "CC BY 4.0"
+    for domain, described in metadata["domains"].items():
         for split in SPLITS:
             start, stop = described["splits"][split]
             assert stop - start == digits.SPLIT_SIZES[domain][split] == sum(described["samples_per_class"][split])
@@ -121,8 +122,8 @@ def test_domain_is_prepared_the_same_with_or_without_others(digits_directory, tm
     assert not list(tmp_path.glob("mnist*"))
 
 
-def test_normalisation_counts_domains_alike(tmp_path):
-    """Mean and standard deviation over train splits, each domain with the same weight whatever its size."""
+def test_normalisation_gives_domains_equal_weights(tmp_path):
+    """Mean and standard deviation over train splits, with equal weights for domains of different sizes."""
     generator = np.random.default_rng(0)
     domains = {}
     for name, size, level in (("large", 60, 40), ("small", 6, 200)):
@@ -130,13 +131,13 @@ def test_normalisation_counts_domains_alike(tmp_path):
         rows = np.arange(size)
         splits = {"train": rows[: size // 2], "validation": rows[size // 2 : -1], "test": rows[-1:]}
         domains[name] = DomainData(images, np.zeros(size, int), splits)
-    write_store(tmp_path, "made_up", domains, {"classes": ["one"]})
+    write_store(tmp_path, "random", domains, {"classes": ["one"]})
     pixels = [d.images[d.splits["train"]].reshape(-1, 2) / 255 for d in domains.values()]
     weights = np.concatenate([np.full(len(p), 0.5 / len(p)) for p in pixels])[:, None]
     mean = (weights * np.concatenate(pixels)).sum(axis=0)
     std = np.sqrt((weights * (np.concatenate(pixels) - mean) ** 2).sum(axis=0))
-    found = Store(tmp_path / "dataset.json").facts["normalisation"]
-    assert np.allclose(found["mean"], mean, atol=1e-6) and np.allclose(found["std"], std, atol=1e-6)
+    normalisation = Store(tmp_path / "dataset.json").metadata["normalisation"]
+    assert np.allclose(normalisation["mean"], mean, atol=1e-6) and np.allclose(normalisation["std"], std, atol=1e-6)
 
 
 def test_overlapping_splits_are_refused(tmp_path):
@@ -145,7 +146,7 @@ def test_overlapping_splits_are_refused(tmp_path):
         np.zeros((4, 2, 2, 1), np.uint8), np.zeros(4, int), {"train": rows, "validation": rows, "test": rows}
     )
     with pytest.raises(ValueError, match="splits of one overlap"):
-        write_store(tmp_path, "made_up", {"one": data}, {"classes": ["a"]})
+        write_store(tmp_path, "random", {"one": data}, {"classes": ["a"]})
     assert not (tmp_path / "dataset.json").exists()
 
 
@@ -158,15 +159,15 @@ def copied(digits_directory, tmp_path):
 
 
 def test_missing_store_is_named(tmp_path):
-    with pytest.raises(DataError, match="digits/dataset.json.*snakemake"):
+    with pytest.raises(DataError, match=r"digits/dataset.json.*snakemake"):
         Store(tmp_path / "digits" / "dataset.json")
 
 
-@pytest.mark.parametrize("place", [0, 200, -1], ids=["first byte", "header's end", "last byte"])
+@pytest.mark.parametrize("offset", [0, 200, -1], ids=["first byte", "header's end", "last byte"])
 @pytest.mark.parametrize("name", ["mnist_images.npy", "optdigits_labels.npy"])
-def test_flipped_byte_is_found(copied, name, place):
+def test_changed_byte_is_detected(copied, name, offset):
     content = bytearray((copied / name).read_bytes())
-    content[place] ^= 0x10
+    content[offset] ^= 0x10
     (copied / name).write_bytes(content)
     with pytest.raises(DataError, match=name):
         Store(copied / "dataset.json").verify()
@@ -180,16 +181,16 @@ def test_truncated_file_is_named(copied, name):
         Store(copied / "dataset.json")
 
 
-def test_lost_file_is_named(copied):
+def test_missing_file_is_named(copied):
     (copied / "optdigits_images.npy").unlink()
-    with pytest.raises(DataError, match="optdigits_images.npy: missing"):
+    with pytest.raises(DataError, match=r"optdigits_images.npy: missing"):
         Store(copied / "dataset.json")
 
 
 @pytest.mark.parametrize("text", ['{"format": 1, "dom', "", '{"format": 99}', "[]", "null"])
 def test_damaged_dataset_json_is_named(copied, text):
     (copied / "dataset.json").write_text(text)
-    with pytest.raises(DataError, match="dataset.json"):
+    with pytest.raises(DataError, match=r"dataset.json"):
         Store(copied / "dataset.json")
 
 

@@ -1,4 +1,4 @@
-"""A small preset whose jobs are made to die."""
+"""A small preset whose jobs are killed, stopped, or given damaged files."""
 
 import copy
 import shutil
@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from scalarization.config import load_config
-from scalarization.experiments import Plan
+from scalarization.plan import load_plan
 from scalarization.storage import read_run_file
 
 GRID = "digits/mnist+optdigits/vit_d2_w8/grid/base"
@@ -27,11 +27,11 @@ class Folder:
         self.log = directory / "job.log"
 
     def plan(self):
-        return Plan(load_config(self.config))
+        return load_plan(load_config(self.config))
 
     def run_files(self):
         plan = self.plan()
-        return [plan.run_file(plan.cell(name)) for name in CELLS]
+        return [plan.paths.run_file(plan.cell(name)) for name in CELLS]
 
     def values(self):
         return [read_run_file(file).to_pylist() for file in self.run_files()]
@@ -48,8 +48,8 @@ class Folder:
         return self.log.read_text() if self.log.exists() else ""
 
     def command(self, cells=CELLS):
-        """Arguments that train cells and save the state all the time."""
-        cells = [part for name in cells for part in ("--cell", name)]
+        """Arguments that train cells and save the state at almost every step."""
+        cells = [argument for name in cells for argument in ("--cell", name)]
         often = ["--set", "checkpoint_seconds=0.01"]
         return ["train", "--config", self.config, "--log", self.log, *often, *cells]
 
@@ -66,7 +66,7 @@ def _write_preset(write_config, tiny, directory, store, **changes):
 
 @pytest.fixture
 def new_folder(write_config, tiny, tmp_path, digits_directory):
-    """(name, **recipe) -> a folder in which nothing is trained yet."""
+    """(name, **recipe) -> a folder without any trained run."""
 
     def new_folder(name, **recipe):
         return _write_preset(write_config, tiny, tmp_path / name, digits_directory, **recipe)
@@ -76,7 +76,7 @@ def new_folder(write_config, tiny, tmp_path, digits_directory):
 
 @pytest.fixture
 def folder(new_folder):
-    """A folder in which nothing is trained yet."""
+    """A folder without any trained run."""
     return new_folder("work")
 
 
@@ -97,7 +97,7 @@ def _undisturbed():
 
 @pytest.fixture
 def undisturbed(_undisturbed, new_folder, train, tmp_path_factory):
-    """What comes about without any disturbance: values of the run files, messages, records of the runs."""
+    """The results without any disturbance: values of the run files, messages, records of the runs."""
     if not _undisturbed:
         folder = new_folder("undisturbed")
         job = train(folder)

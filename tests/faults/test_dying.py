@@ -1,4 +1,4 @@
-"""Jobs that die, are stopped, or run out of room, and what a later call makes of it."""
+"""Jobs that die, are stopped, or run out of disk space, and the calls that resume them."""
 
 import json
 import random
@@ -24,7 +24,7 @@ def test_undisturbed_job(undisturbed):
     values = undisturbed["values"]
     assert [{(r["weights"][0], r["seed"]) for r in rows} for rows in values] == [{(0.3, 0), (0.7, 0)}, {(1.0, 0)}]
     assert {r["epoch"] for rows in values for r in rows} == {2, 4, 6}
-    # The log tells how far it is; the terminal gets a line per cell.
+    # The log has the progress; the terminal gets a line per cell.
     progress = re.findall(
         r"run (\d)/3 .* epoch (\d)/6 \| loss \d\.\d+ \| [\d,]+ images/s \| \d+:\d\d left", undisturbed["messages"]
     )
@@ -42,19 +42,19 @@ def test_killed_at_random_moments(folder, train, undisturbed):
     kills = 0
     for attempt in range(100):
         job = train(folder)
-        # More time from try to try, so that a slow machine gets to the end as well.
+        # Each attempt gets more time, so that a slow machine also finishes.
         if job.wait(draw.uniform(0.1, 0.7 + 0.05 * attempt)) is not None:
             break
         job.send(signal.SIGKILL)
         kills += job.wait() == -signal.SIGKILL
     assert job.status == 0, job.output
-    assert kills >= 2 and "goes on from step" in folder.messages
+    assert kills >= 2 and "resuming from step" in folder.messages
     assert folder.values() == undisturbed["values"]
     assert not [f for f in leftovers(folder) if "checkpoints" in f.parts]
 
 
-def test_killed_while_it_writes(folder, train, undisturbed):
-    """As soon as the temporary file of a checkpoint, a finished run or a run file shows up."""
+def test_killed_while_writing(folder, train, undisturbed):
+    """Killed as soon as the temporary file of a checkpoint, a finished run or a run file exists."""
     kills = 0
     for _ in range(8):
         job = train(folder)
@@ -74,7 +74,7 @@ def test_killed_while_it_writes(folder, train, undisturbed):
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1"])
 def test_asked_to_stop(name, folder, train, undisturbed):
-    whole = name == "SIGTERM"  # once with an interpreter of its own
+    whole = name == "SIGTERM"  # once with a new interpreter
     job = train(folder, whole=whole)
     job.wait_for(folder.checkpoints)
     job.send(getattr(signal, name))
@@ -83,43 +83,44 @@ def test_asked_to_stop(name, folder, train, undisturbed):
     assert stopped, job.output
     step = int(stopped[2])
     assert folder.checkpoints()[-1].name == f"step_{step:09d}.ckpt"
-    assert not any(f.exists() for f in folder.run_files())  # not even a part of one
+    assert not any(f.exists() for f in folder.run_files())
 
     job = train(folder)
     assert job.wait() == 0, job.output
-    assert re.search(rf"run {stopped[1]}/3 .*goes on from step {step}\b", folder.messages)
+    assert re.search(rf"run {stopped[1]}/3 .*resuming from step {step}\b", folder.messages)
     assert folder.values() == undisturbed["values"]
     assert not leftovers(folder)
 
 
-def test_measurement_asked_to_stop(write_config, root, tmp_path, launch):
+def test_profile_asked_to_stop(write_config, root, tmp_path, launch):
     preset = yaml.safe_load((root / "workflow/presets/smoke.yaml").read_text())
-    preset["costs"]["people_costs"]["rounds"] = 10**6
+    ((name, profile),) = preset["profiles"].items()
+    profile["rounds"] = 10**6
     config = write_config(tmp_path, preset)
     assert launch("prepare", "--benchmark", "emoji_people", "--config", config, folder=tmp_path).wait() == 0
     log = tmp_path / "job.log"
-    job = launch("bench", "--costs", "people_costs", "--config", config, "--log", log, folder=tmp_path)
-    job.wait_for(lambda: "measures steps with 2, 4 tasks" in log.read_text() if log.exists() else False)
+    job = launch("profile", "--profile", name, "--config", config, "--log", log, folder=tmp_path)
+    job.wait_for(lambda: "measuring steps with 2, 4 tasks" in log.read_text() if log.exists() else False)
     job.send(signal.SIGTERM)
-    assert job.wait() == 75 and "people_costs: received SIGTERM" in job.output
-    assert not list(tmp_path.glob("results/*/costs/*"))
+    assert job.wait() == 75 and f"{name}: received SIGTERM" in job.output
+    assert not list(tmp_path.glob("results/*/profiles/*"))
 
 
 def test_time_limit(folder, train, undisturbed):
-    for step in (1, 2, 3):  # a limit that is always near: every call still makes a step
+    for step in (1, 2, 3):  # the limit is always near, but every call still trains one step
         job = train(folder, "--time-limit", "0.01")
         assert job.wait() == 75, job.output
         assert f"the time limit is near; state saved at step {step} of {STEPS}" in job.output
     job = train(folder, "--time-limit", "10")
     assert job.wait() == 0, job.output
-    assert "goes on from step 3" in folder.messages
+    assert "resuming from step 3" in folder.messages
     assert folder.values() == undisturbed["values"]
 
 
 def test_finished_runs_are_not_trained_again(folder, train, undisturbed):
     shutil.copytree(undisturbed["checkpoints"], folder.results / "checkpoints")
     finished = {f: f.stat().st_mtime_ns for f in folder.files("finished.json")}
-    for file in finished:  # as if killed between noting that the run is finished and removing its checkpoints
+    for file in finished:  # as if killed after recording that the run is finished, before its checkpoints were removed
         file.with_name("step_000000040.ckpt").write_bytes(b"no longer needed")
         file.with_name(".step_000000048.ckpt.x.part").write_bytes(b"cut off")
     assert train(folder).wait() == 0
@@ -129,15 +130,15 @@ def test_finished_runs_are_not_trained_again(folder, train, undisturbed):
     assert finished == {f: f.stat().st_mtime_ns for f in folder.files("finished.json")} and len(finished) == 3
 
 
-# --- No room ---
+# --- No disk space ---
 
 
 def test_no_room_for_checkpoints(folder, train, undisturbed):
-    """A limit on the size of files makes writing fail part way, as a full disk does."""
+    """A limit on the size of files makes writing fail midway, as a full disk does."""
     job = train(folder, "--set", "checkpoint_seconds=0.2", limit=30_000)
     assert job.wait() == 0, job.output
     assert re.search(
-        r"checkpoint at step \d+ not written, training goes on: .*step_\d+\.ckpt: .*File too large", job.output
+        r"checkpoint at step \d+ was not written, training continues: .*step_\d+\.ckpt: .*File too large", job.output
     )
     assert folder.values() == undisturbed["values"]
     assert not leftovers(folder)
@@ -161,11 +162,11 @@ def test_no_room_for_the_run_file(folder, train, undisturbed):
     assert not folder.files("base.parquet") and not leftovers(folder)
     assert train(folder).wait() == 0
     assert folder.values() == undisturbed["values"]
-    assert "epoch" not in folder.messages  # from the records of the finished runs
+    assert "epoch" not in folder.messages  # everything is from the records of the finished runs
 
     content = [f.read_bytes() for f in folder.run_files()]
     assert train(folder, limit=4_000).wait() == 2
-    assert [f.read_bytes() for f in folder.run_files()] == content  # what was there is still there
+    assert [f.read_bytes() for f in folder.run_files()] == content  # the old files are unchanged
 
 
 def test_folder_that_may_not_be_written(folder, train, undisturbed):
@@ -227,9 +228,9 @@ def test_damaged_checkpoint(damage, stopped, train, undisturbed):
     newest.write_bytes(DAMAGE[damage](newest.read_bytes()))
     job = train(stopped)
     assert job.wait() == 0, job.output
-    assert re.search(rf"{newest} .*set aside as {newest.name}\.bad", job.output)
+    assert re.search(rf"{newest} .*quarantined as {newest.name}\.bad", job.output)
     assert newest.with_name(f"{newest.name}.bad").exists()
-    assert f"goes on from step {step_of(older)}\n" in stopped.messages
+    assert f"resuming from step {step_of(older)}\n" in stopped.messages
     assert stopped.values() == undisturbed["values"]
 
 
@@ -238,7 +239,7 @@ def test_all_checkpoints_damaged(stopped, train, undisturbed):
         file.write_bytes(flipped(file.read_bytes()))
     job = train(stopped)
     assert job.wait() == 0, job.output
-    assert job.output.count("set aside as") == KEEP and "goes on" not in stopped.messages
+    assert job.output.count("quarantined as") == KEEP and "resuming" not in stopped.messages
     assert stopped.values() == undisturbed["values"]
 
 
@@ -267,8 +268,8 @@ def test_foreign_checkpoint(depth, stopped, train, undisturbed, foreign):
     newest.write_bytes(foreign(depth))
     job = train(stopped)
     assert job.wait() == 0, job.output
-    assert re.search(rf"{newest} belongs to another run: set aside as {newest.name}\.bad", job.output)
-    assert f"goes on from step {step_of(older)}\n" in stopped.messages
+    assert re.search(rf"{newest} belongs to another run; quarantined as {newest.name}\.bad", job.output)
+    assert f"resuming from step {step_of(older)}\n" in stopped.messages
     assert stopped.values() == undisturbed["values"]
 
 
@@ -278,7 +279,7 @@ def test_only_foreign_checkpoints(stopped, train, undisturbed, foreign):
         file.write_bytes(content)
     job = train(stopped)
     assert job.wait() == 0, job.output
-    assert job.output.count("belongs to another run") == KEEP and "goes on" not in stopped.messages
+    assert job.output.count("belongs to another run") == KEEP and "resuming" not in stopped.messages
     assert stopped.values() == undisturbed["values"]
 
 
@@ -289,7 +290,7 @@ FINISHED = {
     "another run's": lambda c, other: other,
     "a list": lambda c, other: b"[]",
     "rows lost": lambda c, other: json.dumps({**json.loads(c), "rows": None}).encode(),
-    "facts lost": lambda c, other: json.dumps(
+    "environment lost": lambda c, other: json.dumps(
         {k: v for k, v in json.loads(c).items() if k in ("identity", "rows")}
     ).encode(),
 }
@@ -302,8 +303,8 @@ def test_damaged_record_of_a_finished_run(damage, folder, train, undisturbed):
     first.write_bytes(FINISHED[damage](first.read_bytes(), second.read_bytes()))
     job = train(folder)
     assert job.wait() == 0, job.output
-    assert re.search(rf"{first} .*set aside as finished\.json\.bad", job.output)
-    assert len(re.findall(r"epoch 6/6", folder.messages)) == 1  # that run alone was trained again
+    assert re.search(rf"{first} .*quarantined as finished\.json\.bad", job.output)
+    assert len(re.findall(r"epoch 6/6", folder.messages)) == 1  # only that run was trained again
     assert folder.values() == undisturbed["values"]
 
 
@@ -319,27 +320,27 @@ def test_two_copies_at_once(folder, train, undisturbed):
     assert not leftovers(folder)
 
 
-def test_survivor_goes_on_where_the_other_copy_died(folder, train, undisturbed):
+def test_survivor_resumes_where_the_other_copy_died(folder, train, undisturbed):
     first = train(folder)
     first.wait_for(folder.checkpoints)
     second = train(folder)
     second.wait_for(lambda: "waiting for it" in second.output and folder.checkpoints())
     first.send(signal.SIGKILL)
     assert second.wait() == 0, second.output
-    assert "goes on from step" in folder.messages
+    assert "resuming from step" in folder.messages
     assert folder.values() == undisturbed["values"]
 
 
-# --- The same whoever trains it ---
+# --- The same values in any division into jobs ---
 
 
-def test_parts_of_a_cell_put_together(folder, launch, undisturbed):
+def test_shards_of_a_cell_are_merged(folder, launch, undisturbed):
     preset = folder.directory / "mine.yaml"
-    preset.write_text(preset.read_text().replace("minutes: 100", "members_per_job: 1"))
-    assert [s.name for s in folder.plan().shares(folder.plan().cell(GRID))] == [f"{GRID}@0/2", f"{GRID}@1/2"]
+    preset.write_text(preset.read_text().replace("minutes: 100", "runs_per_job: 1"))
+    assert [s.name for s in folder.plan().shards(folder.plan().cell(GRID))] == [f"{GRID}@0/2", f"{GRID}@1/2"]
     common = ["--config", folder.config, "--log", folder.log]
-    for part in (1, 0):
-        assert launch("train", *common, "--cell", f"{GRID}@{part}/2", folder=folder.directory).wait() == 0
+    for shard_index in (1, 0):
+        assert launch("train", *common, "--cell", f"{GRID}@{shard_index}/2", folder=folder.directory).wait() == 0
     whole = folder.run_files()[0]
     assert not whole.exists()
     job = launch("merge", *common, "--cell", GRID, folder=folder.directory)
@@ -348,7 +349,7 @@ def test_parts_of_a_cell_put_together(folder, launch, undisturbed):
     assert read_metadata(whole)["specification"] == folder.plan().cell(GRID).describe()
 
 
-def test_seeds_trained_later_join_those_that_are_there(folder, train, undisturbed):
+def test_seeds_trained_later_join_the_existing_ones(folder, train, undisturbed):
     shutil.copytree(undisturbed["checkpoints"], folder.results / "checkpoints")
     preset = folder.directory / "mine.yaml"
     preset.write_text(preset.read_text().replace("seeds: 1", "seeds: 2"))
@@ -358,7 +359,7 @@ def test_seeds_trained_later_join_those_that_are_there(folder, train, undisturbe
     assert folder.messages.count("epoch 6/6") == 3  # one new seed of each of three weight settings
 
 
-def test_run_file_tells_what_made_it(folder, train):
+def test_run_file_has_specification_digests_and_environment(folder, train):
     assert train(folder, cells=[SINGLE]).wait() == 0
     metadata = read_metadata(folder.run_files()[1])
     assert metadata["specification"] == folder.plan().cell(SINGLE).describe()
@@ -392,11 +393,11 @@ def test_domain_that_is_not_in_the_store(folder, train, launch):
     assert "holds no domain mfeat" in job.output
 
 
-def test_device_that_is_not_there(folder, train):
+def test_device_that_is_not_available(folder, train):
     import torch
 
     if torch.cuda.is_available():
-        pytest.skip("there is a CUDA device")
+        pytest.skip("this machine has a CUDA device")
     job = train(folder, "--set", "device=cuda")
     assert job.wait() == 2, job.output
     assert "device = cuda" in job.output and "Traceback" not in job.output

@@ -1,4 +1,4 @@
-"""Calls that cannot work end at once, with exit status 2 and one message that names what is wrong."""
+"""Calls that cannot work end at once, with exit status 2 and one message that names the mistake."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from .conftest import GRID
 
 @pytest.fixture
 def fails(launch, folder):
-    """(*arguments) -> what the call said."""
+    """(*arguments) -> output of the call."""
 
     def fails(*arguments):
         job = launch(*arguments, "--config", folder.config, folder=folder.directory, whole=True)
@@ -19,17 +19,17 @@ def fails(launch, folder):
 
 
 def test_unknown_cell(fails):
-    said = fails("train", "--cell", GRID.replace("w8", "w9"))
-    assert "vit_d2_w9" in said and f"did you mean '{GRID}'" in said
+    output = fails("train", "--cell", GRID.replace("w8", "w9"))
+    assert "vit_d2_w9" in output and f"did you mean '{GRID}'" in output
 
 
 def test_no_prepared_store(fails, folder):
     (folder.results / "data" / "digits").unlink()
-    said = fails("train", "--cell", GRID)
-    assert "data/digits/dataset.json: no prepared data" in said and "snakemake" in said
+    output = fails("train", "--cell", GRID)
+    assert "data/digits/dataset.json: no prepared data" in output and "snakemake" in output
 
 
-def test_setting_that_is_none(fails):
+def test_setting_that_does_not_exist(fails):
     assert "--set threads" in fails("plan", "--set", "threads")
     assert "thread = 2: unknown key" in fails("plan", "--set", "thread=2")
 
@@ -40,18 +40,18 @@ def test_bad_preset(fails, folder):
     assert f"{preset}: experiments.pair.seeds = 0" in fails("train", "--cell", GRID)
 
 
-def test_damaged_part_of_a_cell(fails, folder):
+def test_damaged_shard_of_a_cell(fails, folder):
     preset = folder.directory / "mine.yaml"
-    preset.write_text(preset.read_text().replace("minutes: 100", "members_per_job: 1"))
+    preset.write_text(preset.read_text().replace("minutes: 100", "runs_per_job: 1"))
     plan = folder.plan()
-    first, second = (plan.share_file(s) for s in plan.shares(plan.cell(GRID)))
+    first = plan.paths.shard_file(plan.shards(plan.cell(GRID))[0])
     assert f"{first}: no such run file" in fails("merge", "--cell", GRID)
     first.parent.mkdir(parents=True)
     first.write_bytes(b"PAR1 and no more")
     assert f"{first}: not a readable Parquet file" in fails("merge", "--cell", GRID)
 
 
-def test_plan_prints_every_cell_and_its_cost(folder, launch):
+def test_plan_prints_every_cell_and_its_estimate(folder, launch):
     import pyarrow.parquet as pq
 
     job = launch("plan", "--config", folder.config, folder=folder.directory, whole=True)

@@ -1,4 +1,4 @@
-"""Makes ``synthetic`` importable: pytest's importlib mode adds no directory to the path."""
+"""Make ``synthetic`` importable: pytest's importlib mode adds no directory to the path."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Drawings of gradient conflicts: they show what the summary holds, and nothing overlaps."""
+"""Figures of gradient conflicts show the numbers of the summary, and no texts overlap."""
 
 import warnings
 
@@ -13,8 +13,8 @@ from matplotlib.text import Text
 
 from scalarization import figures
 from scalarization.config import load_config
-from scalarization.experiments import Plan
-from scalarization.figures import _style
+from scalarization.plan import load_plan
+from scalarization.plotting import style
 
 KINDS = ["figure_3", "rebuttal_figure_1a"]
 CASES = {
@@ -35,20 +35,20 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory, write_config):
-    """(kind, case) -> figure and summary as read back from Parquet. Drawn once, not to be changed."""
-    made = {}
+    """(kind, case) -> figure, and summary as read back from Parquet. Each is drawn once; tests must not change it."""
+    results = {}
 
     def drawn(kind, case):
-        if (kind, case) not in made:
+        if (kind, case) not in results:
             options, only = CASES[case]
             directory = tmp_path_factory.mktemp(kind)
             config = write_config(directory, synthetic_conflicts.preset(kind, **options), only=only)
-            plan = Plan(load_config(config))
+            plan = load_plan(load_config(config))
             synthetic_conflicts.write_counts(plan, synthetic_conflicts.plausible)
-            summary, facts = synthetic.read_back(plan, kind, directory)
+            summary, metadata = synthetic.read_back(plan, kind, directory)
             with warnings.catch_warnings(action="error"):
-                made[kind, case] = figures.draw(kind, summary, facts), summary
-        return made[kind, case]
+                results[kind, case] = figures.draw(kind, summary, metadata), summary
+        return results[kind, case]
 
     return drawn
 
@@ -62,16 +62,16 @@ def texts(figure):
 def test_no_text_overlaps_or_leaves_the_page(drawn, check_page, kind, case):
     figure, _ = drawn(kind, case)
     check_page(figure)
-    assert figure.get_figwidth() == _style.WIDTH
+    assert figure.get_figwidth() == style.TEXT_WIDTH
 
 
-def test_figure_3_shows_a_task_set_that_was_left_out_whole(drawn, check_page):
-    """As of another benchmark, with `only`."""
+def test_figure_3_marks_a_task_set_that_was_not_run(drawn, check_page):
+    """`only:` can leave out all runs of a task set, for example if it is of another benchmark."""
     _, summary = drawn("figure_3", "two sets")
-    left_out = summary["task_set"] == "three"
+    not_run = summary["task_set"] == "three"
     kept = ["benchmark", "task_set", "variant", "architecture", "depth", "width", "shared_layers", "lr", "tasks"]
-    absent = summary[left_out].drop_duplicates("architecture")[kept].assign(present=False, runs=0)
-    part = pd.concat([summary[~left_out], absent.reindex(columns=summary.columns)])
+    absent = summary[not_run].drop_duplicates("architecture")[kept].assign(present=False, runs=0)
+    part = pd.concat([summary[~not_run], absent.reindex(columns=summary.columns)])
     figure = figures.draw("figure_3", part, {})
     check_page(figure)
     first, second = figure.get_axes()
@@ -90,21 +90,22 @@ def test_figure_3_has_one_point_per_run_and_epoch_and_its_line(drawn):
     fit = summary.iloc[0]
     np.testing.assert_allclose(line.get_xdata(), ends)
     np.testing.assert_allclose(line.get_ydata(), fit["intercept"] + fit["slope"] * ends)
-    said = f"$r$ = {fit['r']:.2f} (95 %: {fit['r_low']:.2f} to {fit['r_high']:.2f}, 24 runs)".replace("-", "\u2212")
-    assert ax.get_title() == f"digits, three ($T$ = 3)\n{said}"
+    interval = f"95 % CI {fit['r_low']:.2f} to {fit['r_high']:.2f}"
+    correlation = f"$r$ = {fit['r']:.2f} ({interval}, 24 runs)".replace("-", "\N{MINUS SIGN}")
+    assert ax.get_title() == f"digits, three ($T$ = 3)\n{correlation}"
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("validation accuracy [%]", "conflicting pairs [%]")
     names = {"lr 0.0005", "lr 0.005", "lr 0.05", "width 24", "width 48", "depth 1", "depth 3", "linear fit"}
     assert names <= set(texts(figure))
 
 
-def test_figure_3_fades_early_epochs_and_colours_by_width_where_there_is_one_rate(drawn):
-    figure, summary = drawn("figure_3", "one rate and seed")
+def test_figure_3_fades_early_epochs_and_colours_by_width_if_the_learning_rate_is_the_same(drawn):
+    figure, _ = drawn("figure_3", "one rate and seed")
     (ax,) = figure.get_axes()
     colours = {to_hex(part.get_facecolor()[0]) for part in ax.collections}
-    assert colours == {c.lower() for c in _style.COLOURS[:2]}
+    assert colours == {c.lower() for c in style.COLOURS[:2]}
     for part in ax.collections:
         x, alpha = part.get_offsets()[:, 0], part.get_facecolor()[:, 3]
-        assert (np.diff(alpha[np.argsort(x)]) > 0).all()  # made-up accuracy grows with epochs
+        assert (np.diff(alpha[np.argsort(x)]) > 0).all()  # the made-up accuracy grows with epochs
     assert not any(name.startswith("lr") for name in texts(figure))
 
 
@@ -118,23 +119,23 @@ def test_rebuttal_figure_1a_draws_means_over_seeds(drawn):
         assert {tuple(line.get_xdata()) for line in ax.lines} == {(1, 2, 3, 4)}
         assert len({to_hex(line.get_color()) for line in ax.lines}) == 3
         assert len({line.get_linestyle() for line in ax.lines}) == 4
-        assert len(ax.collections) == 12  # a band each
+        assert len(ax.collections) == 12  # one band per line
     slow = summary[(summary["lr"] == 5e-4) & (summary["architecture"] == "vit_d1_w24")].groupby("epoch")["percent"]
     first = next(line for line in conflicts.lines if np.array_equal(line.get_ydata(), slow.mean()))
-    assert (to_hex(first.get_color()), first.get_linestyle()) == (_style.COLOURS[0].lower(), "-")
+    assert (to_hex(first.get_color()), first.get_linestyle()) == (style.COLOURS[0].lower(), "-")
 
 
-def test_what_was_not_run_is_said(drawn):
+def test_legends_list_capacities_that_were_not_run(drawn):
     for kind in KINDS:
         figure, _ = drawn(kind, "absent")
-        said = {f"depth {d}, width {w}: not run" for d, w in ((1, 48), (3, 24), (3, 48))}
-        assert said <= set(texts(figure))
+        entries = {f"depth {d}, width {w}: not run" for d, w in ((1, 48), (3, 24), (3, 48))}
+        assert entries <= set(texts(figure))
         lines = [line for ax in figure.get_axes() for line in ax.lines]
         assert len(lines) == (1 if kind == "figure_3" else 2 * 3)
         assert isinstance(figure, mpl.figure.Figure)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_captions_say_what_is_counted_and_where_it_is_from(root, kind):
+def test_captions_name_what_is_counted_and_the_source(root, kind):
     caption = (root / "workflow" / "report" / f"{kind}.rst").read_text()
     assert "strictly negative" in caption and "appendix 3" in caption and "rebuttal figure" in caption

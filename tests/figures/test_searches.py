@@ -1,4 +1,4 @@
-"""Drawings of policies and of the weights that searches visited."""
+"""Figures of policies and of the weights that searches tried."""
 
 import functools
 import itertools
@@ -15,8 +15,8 @@ from synthetic import read_back
 
 from scalarization import figures
 from scalarization.config import load_config
-from scalarization.experiments import Plan
 from scalarization.figures import figure_e, rebuttal_figure_2
+from scalarization.plan import load_plan
 
 DEPTHS = {"family": "vit", "depth": [1, 2], "width": [48]}
 SEARCHES = {
@@ -30,7 +30,7 @@ PEOPLE = synthetic_methods.experiment(
     architectures=DEPTHS,
 )
 ALL_TASKS = {"all": "attributes"}
-#: Case -> searches, experiment, selected part.
+#: Case -> searches, experiment, `only:`.
 CASES = {
     "several": (SEARCHES, PEOPLE, {}),
     "part": (SEARCHES, PEOPLE, {"capacities": ["vit_d2_w48"]}),
@@ -50,7 +50,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory, write_config):
-    """(kind, case) -> figure and summary as read back from Parquet. Drawn once, not to be changed."""
+    """(kind, case) -> figure, and summary as read back from Parquet. Each is drawn once; tests must not change it."""
 
     @functools.cache
     def make(kind, case="several"):
@@ -58,24 +58,26 @@ def drawn(tmp_path_factory, write_config):
         directory = tmp_path_factory.mktemp(kind)
         artifact = {"searches": list(searches)} if kind == "figure_e" else {"experiment": "people"}
         content = synthetic.preset({kind: artifact}, searches, people=people)
-        plan = Plan(load_config(write_config(directory, content, only=only)))
+        plan = load_plan(load_config(write_config(directory, content, only=only)))
 
-        def value(cell, member, split, task, metric):
-            weights = member.weights or (1 / 3,) * 3
-            return 80 + member.seed + 5 * weights[0] - 3 * weights[1] if metric == "accuracy" else None
+        def value(cell, run, split, task, metric):
+            weights = run.weights or (1 / 3,) * 3
+            return 80 + run.seed + 5 * weights[0] - 3 * weights[1] if metric == "accuracy" else None
 
         synthetic.write(plan, value)
-        summary, facts = read_back(plan, kind, directory)
+        summary, metadata = read_back(plan, kind, directory)
         with warnings.catch_warnings(action="error"):
-            return figures.draw(kind, summary, facts), summary
+            return figures.draw(kind, summary, metadata), summary
 
     return make
 
 
 @pytest.mark.parametrize(
     ("kind", "case"),
-    [("figure_e", "several"), ("figure_e", "part"), ("figure_e", "sizes")]
-    + [("rebuttal_figure_2", "several"), ("rebuttal_figure_2", "part")],
+    [
+        *(("figure_e", case) for case in ("several", "part", "sizes")),
+        *(("rebuttal_figure_2", case) for case in ("several", "part")),
+    ],
 )
 def test_no_text_overlaps_or_leaves_the_page(drawn, check_page, kind, case):
     figure, _ = drawn(kind, case)
@@ -89,14 +91,14 @@ def panels(figure):
     return {ax.get_title(): ax for ax in figure.get_axes() if ax.get_title()}
 
 
-def test_areas_are_the_policys_weights_and_change_at_the_ends_of_intervals(drawn):
+def test_areas_are_the_weights_of_the_policy_and_change_at_the_ends_of_intervals(drawn):
     figure, summary = drawn("figure_e")
     ax = panels(figure)["PBT, depth 1, width 48"]
     rows = summary[(summary["search"] == "found") & (summary["depth"] == 1)]
     weights = rows.pivot(index="interval", columns="task", values="weight")
     assert len(ax.collections) == 3
-    # The first task is on top, and what is below it are the others.
-    colours = dict(zip(synthetic.TASKS, figure_e.AREAS, strict=False))
+    # The areas are drawn from the last task at the bottom to the first task at the top.
+    colours = dict(zip(synthetic.TASKS, figure_e.AREA_COLOURS, strict=False))
     total = np.zeros(3)
     for area, task in zip(ax.collections, reversed(synthetic.TASKS), strict=True):
         assert to_hex(area.get_facecolor()[0]) == to_hex(colours[task])
@@ -112,7 +114,7 @@ def test_areas_are_the_policys_weights_and_change_at_the_ends_of_intervals(drawn
     assert [line.get_xdata()[0] for line in ax.lines] == [2, 4]
 
 
-def test_widths_and_methods_are_beside_and_depths_below_each_other(drawn):
+def test_columns_are_methods_and_widths_and_rows_are_depths(drawn):
     figure, _ = drawn("figure_e")
     figure.draw_without_rendering()
     places = {title: ax.get_position().get_points()[0] for title, ax in panels(figure).items()}
@@ -125,78 +127,78 @@ def test_widths_and_methods_are_beside_and_depths_below_each_other(drawn):
     assert shallow[0] == pytest.approx(wide[0]) and shallow[1] > wide[1]
 
 
-def test_a_task_has_the_same_colour_in_all_panels_and_many_have_different_ones(drawn):
+def test_a_task_has_the_same_colour_in_all_panels_and_many_tasks_have_different_colours(drawn):
     figure, summary = drawn("figure_e", "sizes")
     legends = [legend for part in figure.subfigs for inner in part.subfigs for legend in inner.legends]
-    found = [
-        {text.get_text(): to_hex(patch.get_facecolor()) for text, patch in zip(of.texts, of.get_patches(), strict=True)}
-        for of in legends
+    colours = [
+        {text.get_text(): to_hex(patch.get_facecolor()) for text, patch in zip(*entries, strict=True)}
+        for entries in ((legend.texts, legend.get_patches()) for legend in legends)
     ]
-    assert len(found) == 3
-    assert found[0]["role"] == found[1]["role"] and found[0]["gender"] == found[1]["gender"]
+    assert len(colours) == 3
+    assert colours[0]["role"] == colours[1]["role"] and colours[0]["gender"] == colours[1]["gender"]
     count = summary[summary["task_set"] == "all"]["task"].nunique()
-    assert count > len(figure_e.AREAS) and len(set(found[2].values())) == count
+    assert count > len(figure_e.AREA_COLOURS) and len(set(colours[2].values())) == count
 
 
-def test_searches_that_differ_in_size_say_so(drawn):
+def test_titles_name_the_settings_in_which_searches_differ(drawn):
     figure, _ = drawn("figure_e", "sizes")
     titles = [ax.get_title() for ax in figure.get_axes() if ax.get_title()]
     assert "PBT, N=3, E=2, Q=0.25\ndepth 1, width 48" in titles
     assert titles.count("PBT, N=6, E=2, Q=0.25\ndepth 1, width 48") == 2
 
 
-def test_searches_that_were_left_out_are_hatched(drawn):
+def test_searches_that_were_not_run_are_hatched(drawn):
     figure, _ = drawn("figure_e", "part")
-    found = panels(figure)
-    assert any(p.get_hatch() for p in found["PBT, depth 1, width 48"].patches)
-    assert not any(p.get_hatch() for p in found["PBT, depth 2, width 48"].patches)
+    axes = panels(figure)
+    assert any(p.get_hatch() for p in axes["PBT, depth 1, width 48"].patches)
+    assert not any(p.get_hatch() for p in axes["PBT, depth 2, width 48"].patches)
 
 
-# --- R figure 2 ---
+# --- rebuttal figure 2 ---
 
 
 def test_corners_of_the_simplex_are_the_tasks():
-    corners = rebuttal_figure_2._place(np.eye(3))
+    corners = rebuttal_figure_2.points_of(np.eye(3))
     distances = [np.linalg.norm(a - b) for a, b in itertools.combinations(corners, 2)]
     assert distances == pytest.approx([1, 1, 1])
-    assert rebuttal_figure_2._place([[1 / 3, 1 / 3, 1 / 3]])[0] == pytest.approx(corners.mean(axis=0))
+    assert rebuttal_figure_2.points_of([[1 / 3, 1 / 3, 1 / 3]])[0] == pytest.approx(corners.mean(axis=0))
 
 
 def test_points_are_at_their_weights_over_the_grid(drawn):
     figure, summary = drawn("rebuttal_figure_2")
     ax = panels(figure)["PBT over the grid, depth 1, width 48"]
-    here = summary[summary["depth"] == 1]
-    grid, visits = here[here["part"] == "grid"], here[here["part"] == "search"]
+    rows = summary[summary["depth"] == 1]
+    grid, search = rows[rows["part"] == "grid"], rows[rows["part"] == "search"]
     points, best = ax.collections[:2]
-    assert points.get_offsets().data == pytest.approx(rebuttal_figure_2._place(grid["weights"]))
+    assert points.get_offsets().data == pytest.approx(rebuttal_figure_2.points_of(grid["weights"]))
     assert points.get_array().tolist() == grid["score"].tolist()
     expected = grid.loc[grid["score"].idxmax(), "weights"]
     assert list(expected) == pytest.approx([0.6, 0.2, 0.2])
-    assert best.get_offsets().data == pytest.approx(rebuttal_figure_2._place([expected]))
-    # All settings that were tried, once each.
+    assert best.get_offsets().data == pytest.approx(rebuttal_figure_2.points_of([expected]))
+    # All weights that were tried, once each.
     drawn_points = {tuple(p) for c in ax.collections[2:] for p in np.round(c.get_offsets().data, 6)}
-    assert drawn_points == {tuple(p) for p in np.round(rebuttal_figure_2._place(visits["weights"]), 6)}
-    policy = visits[visits["policy"]].sort_values("interval")
-    thick = [line for line in ax.lines if line.get_color() == rebuttal_figure_2.POLICY["color"]]
-    assert len(thick) == 1 and thick[0].get_xydata() == pytest.approx(rebuttal_figure_2._place(policy["weights"]))
+    assert drawn_points == {tuple(p) for p in np.round(rebuttal_figure_2.points_of(search["weights"]), 6)}
+    policy = search[search["policy"]].sort_values("interval")
+    thick = [line for line in ax.lines if line.get_color() == rebuttal_figure_2.POLICY_LINE["color"]]
+    assert len(thick) == 1 and thick[0].get_xydata() == pytest.approx(rebuttal_figure_2.points_of(policy["weights"]))
     labels = [t.get_text() for t in ax.texts]
     assert {f"$p$({task}) = 1" for task in synthetic.TASKS} <= set(labels)
-    assert "validation average of the grid's points [%]" in [t.get_text() for t in figure.findobj(Text)]
+    assert "validation average of the grid points [%]" in [t.get_text() for t in figure.findobj(Text)]
 
 
 def test_numbers_on_the_edges_are_weights(drawn):
-    """Every number stands next to a point of the edge at which the task whose corner it rises to has that weight."""
+    """Each number is next to a point of an edge where one task has that weight."""
     figure, _ = drawn("rebuttal_figure_2")
     ax = panels(figure)["PBT over the grid, depth 1, width 48"]
     numbers = [t for t in ax.texts if t.get_text().startswith("0.")]
     assert len(numbers) == 12
     for text in numbers:
         tick, near = float(text.get_text()), np.array(text.get_position())
-        candidates = [rebuttal_figure_2._place([w])[0] for w in itertools.permutations((tick, 1 - tick, 0.0))]
+        candidates = [rebuttal_figure_2.points_of([w])[0] for w in itertools.permutations((tick, 1 - tick, 0.0))]
         assert min(np.linalg.norm(near - c) for c in candidates) < 0.06
 
 
-def test_absent_capacity_is_hatched(drawn):
+def test_capacities_that_were_not_run_are_hatched(drawn):
     figure, summary = drawn("rebuttal_figure_2", "part")
     assert not summary["present"].all()
     ax = panels(figure)["PBT over the grid, depth 1, width 48"]
@@ -204,11 +206,11 @@ def test_absent_capacity_is_hatched(drawn):
 
 
 @pytest.mark.parametrize("kind", ["figure_e", "rebuttal_figure_2"])
-def test_captions_say_where_it_is_from(root, kind):
+def test_captions_name_the_source_and_the_split(root, kind):
     caption = (root / "workflow" / "report" / f"{kind}.rst").read_text()
     assert ("appendix" in caption or "rebuttal" in caption) and "**validation**" in caption
 
 
-def test_a_single_score_still_has_a_colour():
-    norm = rebuttal_figure_2._norm(pd.Series([80.0, 80.0]))
+def test_equal_scores_have_a_colour():
+    norm = rebuttal_figure_2.score_norm(pd.Series([80.0, 80.0]))
     assert norm(80.0) == 0.5

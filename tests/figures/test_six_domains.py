@@ -1,4 +1,4 @@
-"""Figure A, the sweep, and heat maps of five pairs: clean, and showing what the summary holds."""
+"""Figure A, the sweep, and heat maps of five pairs show the numbers of the summary, and no texts overlap."""
 
 import warnings
 
@@ -65,17 +65,17 @@ def pairs(depths=(14,), widths=(32, 64)):
                             "seeds": 2,
                         }
                     )
-    facts = {
+    metadata = {
         "reference": "real",
         "setting": "mdl",
         "task_sets": {f"real+{d}": ["real", d] for d in DOMAINS if d != "real"},
     }
-    return pd.DataFrame(rows).astype({"shared_layers": "Int64"}), facts
+    return pd.DataFrame(rows).astype({"shared_layers": "Int64"}), metadata
 
 
-def drawn(kind, summary, facts=None):
+def drawn(kind, summary, metadata=None):
     with warnings.catch_warnings(action="error"):
-        return figures.draw(kind, summary, facts or {"setting": "mdl"})
+        return figures.draw(kind, summary, metadata or {"setting": "mdl"})
 
 
 CASES = {
@@ -104,45 +104,45 @@ def classes_of(figure):
     }
 
 
-def test_figure_a_is_a_hexagon_per_class():
+def test_figure_a_has_a_hexagon_per_class():
     summary = imbalance(16)
     lines = classes_of(drawn("figure_a", summary))
     assert len(lines) == 16 + 1
     for label in range(16):
-        found = lines[f"a class {label}"]
+        line = lines[f"a class {label}"]
         rows = summary[summary["label"] == label].set_index("domain")
         expected = rows.loc[DOMAINS, "samples"].tolist()
-        assert found.get_ydata().tolist() == [*expected, expected[0]]
-        np.testing.assert_allclose(np.diff(found.get_xdata()), np.pi / 3)
+        assert line.get_ydata().tolist() == [*expected, expected[0]]
+        np.testing.assert_allclose(np.diff(line.get_xdata()), np.pi / 3)
     assert set(lines["uniform"].get_ydata()) == {summary["uniform"].iloc[0]}
 
 
-def test_figure_a_shows_every_fifteenth_of_many_classes():
+def test_figure_a_draws_every_fifteenth_of_345_classes():
     figure = drawn("figure_a", imbalance(345, unequal=True))
-    shown = sorted(int(name.rsplit(" ", 1)[1]) for name in classes_of(figure) if name != "uniform")
-    assert shown == list(range(0, 345, 15))
+    labels = sorted(int(name.rsplit(" ", 1)[1]) for name in classes_of(figure) if name != "uniform")
+    assert labels == list(range(0, 345, 15))
     assert "every 15th class" in figure.subfigs[1].legends[0].get_title().get_text()
 
 
-def test_figure_a_gives_the_size_of_every_domain():
+def test_figure_a_names_the_size_of_every_domain():
     summary = imbalance(16)
     labels = [t.get_text() for t in drawn("figure_a", summary).get_axes()[0].get_xticklabels()]
     assert labels == [f"{d}\n({summary[summary['domain'] == d]['samples'].sum():,})" for d in DOMAINS]
 
 
-def test_sweep_frames_the_choice_and_the_recipe():
+def test_sweep_frames_the_best_setting_and_the_recipe():
     figure = drawn("sweep", sweep())
     ax = figure.get_axes()[0]
-    assert "best at 0.3 and 60 epochs, not the recipe's values" in ax.get_title()
+    assert "best at lr 0.3, 60 epochs; the recipe differs" in ax.get_title()
     frames = {p.get_linestyle(): p for p in ax.patches if isinstance(p, Rectangle) and not p.get_fill()}
     # Rows are learning rates from 0.003 to 0.3, columns 30 and 60 epochs.
     assert [int(frames["-"].get_x()), int(frames["-"].get_y())] == [1, 2]
     assert [int(frames["--"].get_x()), int(frames["--"].get_y())] == [0, 1]
     same = drawn("sweep", sweep(chosen=(0.03, 30))).get_axes()[0]
-    assert "the recipe's values are the best" in same.get_title()
+    assert "the recipe is the best setting" in same.get_title()
 
 
-def test_pairs_have_a_line_each_with_the_reference_first():
+def test_each_pair_has_a_line_with_the_reference_domain_first():
     figure = drawn("figure_2", *pairs())
     titles = [ax.get_title() for ax in figure.get_axes() if ax.get_title()]
     assert titles == [

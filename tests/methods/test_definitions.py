@@ -26,16 +26,16 @@ def graddrop(j, draw):
 
 
 def on_simplex(objective, tasks):
-    """Minimum of a function on the simplex."""
-    found = scipy.optimize.minimize(
+    """The point of the simplex at which a function is least."""
+    result = scipy.optimize.minimize(
         objective,
         np.full(tasks, 1 / tasks),
         bounds=[(0, 1)] * tasks,
         constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
         options={"ftol": 1e-14, "maxiter": 1000},
     )
-    assert found.success, found.message
-    return found.x
+    assert result.success, result.message
+    return result.x
 
 
 def cagrad(j, draw, c=0.5):
@@ -49,13 +49,13 @@ def cagrad(j, draw, c=0.5):
 def mgda(j, draw):
     if len(j) == 2:
         first, second = j
-        share = np.clip((second - first) @ second / ((second - first) @ (second - first)), 0, 1)
-        return share * first + (1 - share) * second
+        weight = np.clip((second - first) @ second / ((second - first) @ (second - first)), 0, 1)
+        return weight * first + (1 - weight) * second
     return on_simplex(lambda w: (w @ j) @ (w @ j) / np.mean(j**2), len(j)) @ j
 
 
 def imtl_g(j, draw):
-    # Unknown: weights and the projection that all have in common.
+    # The unknowns are the weights and the common projection.
     tasks = len(j)
     system = np.zeros((tasks + 1, tasks + 1))
     system[:tasks, :tasks] = j @ j.T / np.linalg.norm(j, axis=1)[:, None]
@@ -76,18 +76,18 @@ def aligned_mtl(j, draw):
 
 def nash_mtl(j, draw):
     gramian = j @ j.T
-    # G a = 1 / a is where this convex function is least.
-    found = scipy.optimize.minimize(
+    # This convex function is least at the a with G a = 1 / a.
+    minimum = scipy.optimize.minimize(
         lambda log_a: np.exp(log_a) @ gramian @ np.exp(log_a) / 2 - log_a.sum(), np.zeros(len(j)), tol=1e-12
     )
-    alpha = np.exp(found.x)
+    alpha = np.exp(minimum.x)
     np.testing.assert_allclose(gramian @ alpha, 1 / alpha, rtol=1e-4)
     result = alpha @ j
     np.testing.assert_allclose(np.linalg.norm(result), len(j) ** 0.5, rtol=1e-4)
     return result / max(1, np.linalg.norm(result))
 
 
-#: Method, its definition, and how far it may be off relative to the result's norm: float32, or an approximate solver.
+#: Definition of each method, and the largest difference relative to the norm: of float32 or of an approximate solver.
 DEFINITIONS = [
     (pcgrad, 1e-5),
     (graddrop, 1e-6),
@@ -100,12 +100,12 @@ DEFINITIONS = [
 ]
 
 
-#: As many steps as the solver needs to come that near.
+#: Options with which the solver takes enough steps for this tolerance.
 OPTIONS = {"mgda": {"max_iters": 2000, "epsilon": 1e-6}}
 
 
 class Draws:
-    """Replays what a method drew from torch's global state."""
+    """The numbers that a method drew from torch's global state, drawn again."""
 
     def permutation(self, size):
         return torch.randperm(size).tolist()
@@ -136,8 +136,8 @@ def test_two_tasks_of_mgda_are_exact(build, random_jacobian, seed):
 def value_and_gradients(method, losses):
     losses = torch.tensor(losses, requires_grad=True)
     value = method(losses)
-    found = torch.autograd.grad(value, [losses, *method.parameters()], allow_unused=True)
-    return value.item(), *(None if g is None else g.numpy() for g in found)
+    gradients = torch.autograd.grad(value, [losses, *method.parameters()], allow_unused=True)
+    return value.item(), *(None if g is None else g.numpy() for g in gradients)
 
 
 def uncertainty(s, losses):
@@ -160,13 +160,13 @@ def test_learned_weights(build, definition, seed):
     parameter.data = torch.tensor(s)
     for actual, expected in zip(value_and_gradients(method, losses), definition(s, losses), strict=True):
         np.testing.assert_allclose(actual, expected)
-    # An absent task takes no part.
+    # The method ignores an absent task.
     absent = torch.tensor([False, True, False, False])
-    here = [0, 2, 3]
+    present = [0, 2, 3]
     value = method(torch.tensor(losses), absent)
-    np.testing.assert_allclose(value.item(), definition(s[here], losses[here])[0])
+    np.testing.assert_allclose(value.item(), definition(s[present], losses[present])[0])
     (gradient,) = torch.autograd.grad(value, [parameter])
-    np.testing.assert_allclose(gradient[here], definition(s[here], losses[here])[2])
+    np.testing.assert_allclose(gradient[present], definition(s[present], losses[present])[2])
     assert gradient[1] == 0
 
 
@@ -217,26 +217,26 @@ def test_dwa_of_losses_that_vanish(build):
 
 @pytest.mark.parametrize("calls", [1, 2])
 def test_famo(build, calls):
-    """Weights, and their Adam with weight decay added to the gradient; one call, or one for each micro-batch."""
+    """Weights and their Adam, which adds the weight decay to the gradient; ``calls``: number of micro-batches."""
     rng = np.random.default_rng(0)
     method = build("famo", 3)
     logits, first, second = np.zeros(3), np.zeros(3), np.zeros(3)
     for step in range(1, 6):
         before = rng.uniform(0.1, 3, (calls, 3))
         after = before.mean(0) * rng.uniform(0.8, 1.1, 3)
-        shares = np.exp(logits) / np.exp(logits).sum()
+        weights = np.exp(logits) / np.exp(logits).sum()
         for losses in before:
-            value, gradient, own = value_and_gradients(method, losses)
-            c = 1 / (shares / losses).sum()
-            np.testing.assert_allclose(gradient, c * shares / losses, rtol=1e-5)
+            value, gradient, of_logits = value_and_gradients(method, losses)
+            c = 1 / (weights / losses).sum()
+            np.testing.assert_allclose(gradient, c * weights / losses, rtol=1e-5)
             np.testing.assert_allclose(gradient.sum(), 1, rtol=1e-5)
-            np.testing.assert_allclose(value, c * shares @ np.log(losses), rtol=1e-4, atol=1e-6)
-            assert own is None
+            np.testing.assert_allclose(value, c * weights @ np.log(losses), rtol=1e-4, atol=1e-6)
+            assert of_logits is None
         assert method.needs_losses_after
         method.after_step(lambda after=after: torch.tensor(after))
         assert [p.grad for p in method.parameters()] == [None]
         fall = np.log(before.mean(0)) - np.log(after)
-        slope = shares * (fall - shares @ fall) + 1e-3 * logits
+        slope = weights * (fall - weights @ fall) + 1e-3 * logits
         first, second = 0.9 * first + 0.1 * slope, 0.999 * second + 0.001 * slope**2
         logits = logits - 0.025 * first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
 
@@ -248,7 +248,7 @@ def test_famo_without_an_absent_task(build):
         (gradient,) = torch.autograd.grad(method(losses, absent), losses)
         assert (gradient[1] == 0) == (absent is not None)
         method.after_step(lambda: torch.tensor([1.0, 2.0]))
-        # No loss fell, so no weight changes; a wild number for the absent one must not be taken for a fall.
+        # No loss fell, so no weight changes. The number in place of an absent loss must not count as a fall.
         assert method.scalarizer._w.tolist() == [0, 0]
         method(torch.tensor([1.0, 0.0]), absent)
         method.after_step(lambda: torch.tensor([1.0, 0.0]))

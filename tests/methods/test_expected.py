@@ -1,4 +1,4 @@
-"""The table of expected values in the specification, section 4."""
+"""Expected values for the Jacobian of TorchJD's documentation, and for three losses."""
 
 import pytest
 import torch
@@ -41,8 +41,8 @@ def test_rlw_weights_sum_to_one(build):
 def test_graddrop_keeps_one_sign_with_the_purity_as_probability(build):
     method = build("graddrop", 2, reduction="sum")
     torch.manual_seed(0)
-    copies = method(J[:, :1].expand(2, 20_000))
-    assert set(copies.tolist()) == {6.0, -4.0}
-    assert (copies == 6).float().mean().item() == pytest.approx(0.6, abs=0.015)
+    coordinates = method(J[:, :1].expand(2, 20_000))
+    assert set(coordinates.tolist()) == {6.0, -4.0}
+    assert (coordinates == 6).float().mean().item() == pytest.approx(0.6, abs=0.015)
     assert method(J)[1:].tolist() == [2, 2]
     assert build("graddrop", 2)(J)[1:].tolist() == [1, 1]

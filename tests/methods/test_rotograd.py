@@ -5,14 +5,12 @@ import pytest
 import scipy.linalg
 import torch
 
-from scalarization.errors import ConfigError
-
 T, N, M = 3, 7, 5
 
 
 @pytest.fixture(params=["cayley", "matrix_exp"])
 def method(build, request):
-    """In float64, with rotations that are not the identity."""
+    """RotoGrad in float64, with rotations that are not the identity."""
     method = build("rotograd", T, orthogonal_map=request.param, reduction="sum")
     method.set_features(M)
     method.double()
@@ -79,7 +77,7 @@ def test_combined_gradient(method):
 
 
 def test_gradient_on_features_is_that_of_the_losses(method):
-    """What combine() takes for the gradient on z is what autograd finds when it goes through the rotation."""
+    """combine() computes the gradient on z that autograd computes through the rotation."""
     features = draw(1, N, M).requires_grad_()
     rotations = method.rotations()
     rotated = method.rotate(features, rotations)
@@ -92,8 +90,8 @@ def test_gradient_on_features_is_that_of_the_losses(method):
 def test_rotation_loss_and_its_gradient(method):
     gradients = draw(3, T, N, M) * torch.tensor([1.0, 5.0, 0.2])[:, None, None]
     start = method.generator.detach().clone()
-    here = method.rotations().detach().numpy()
-    on_features = np.stack([gradients[t].numpy() @ here[t] for t in range(T)])
+    start_rotations = method.rotations().detach().numpy()
+    on_features = np.stack([gradients[t].numpy() @ start_rotations[t] for t in range(T)])
     target = (on_features / frobenius(on_features)[:, None, None]).mean(0)
 
     def loss(rotations):
@@ -101,20 +99,20 @@ def test_rotation_loss_and_its_gradient(method):
 
     rotations = method.rotations()
     value = method.rotation_loss(gradients, rotations)
-    np.testing.assert_allclose(value.item(), loss(here))
+    np.testing.assert_allclose(value.item(), loss(start_rotations))
     value.backward()
     eps = 1e-6
     for index in [(0, 0, 1), (0, 2, 4), (1, 1, 3), (2, 0, 4), (2, 3, 1)]:
-        found = []
+        values = []
         for sign in (1, -1):
             method.generator.data = start.clone()
             method.generator.data[index] += sign * eps
-            found.append(loss(method.rotations().detach().numpy()))
-        assert method.generator.grad[index].item() == pytest.approx((found[0] - found[1]) / (2 * eps), abs=1e-7)
+            values.append(loss(method.rotations().detach().numpy()))
+        assert method.generator.grad[index].item() == pytest.approx((values[0] - values[1]) / (2 * eps), abs=1e-7)
 
 
 def test_training_aligns_directions_and_stays_orthogonal(build):
-    """Two heads that want the features moved in opposite directions agree after their rotations are trained."""
+    """Two heads with opposite gradients on the features agree after their rotations are trained."""
     method = build("rotograd", 2)
     method.set_features(M)
     optimizer = torch.optim.Adam(method.parameters(), lr=0.05)
@@ -123,13 +121,13 @@ def test_training_aligns_directions_and_stays_orthogonal(build):
     cosines = []
     for _ in range(80):
         rotations = method.rotations()
-        found = method._on_features(gradients, rotations)[0]
-        cosines.append(torch.cosine_similarity(found[0].flatten(), found[1].flatten(), dim=0).item())
+        first, second = method._on_features(gradients, rotations)[0]
+        cosines.append(torch.cosine_similarity(first.flatten(), second.flatten(), dim=0).item())
         optimizer.zero_grad()
         method.rotation_loss(gradients, rotations).backward()
         optimizer.step()
     assert cosines[0] < -0.9
-    # SO(5) cannot turn every vector round, but four of five directions.
+    # A rotation of SO(5) cannot reverse all five directions, but four of them.
     assert cosines[-1] > 0.5
     rotations = method.rotations().detach()
     torch.testing.assert_close(rotations @ rotations.mT, torch.eye(M).expand(2, M, M), rtol=0, atol=1e-5)
@@ -152,7 +150,7 @@ def test_one_task_is_plain_training(build):
 
 def test_order_of_tasks_scale_and_reduction(build):
     gradients = draw(0, T, N, M).float()
-    found = {}
+    results = {}
     for name, given, reduction in [
         ("mean", gradients, "mean"),
         ("sum", gradients, "sum"),
@@ -161,10 +159,10 @@ def test_order_of_tasks_scale_and_reduction(build):
     ]:
         method = build("rotograd", T, reduction=reduction)
         method.set_features(M)
-        found[name] = method.combine(given, method.rotations())
-    torch.testing.assert_close(found["sum"], T * found["mean"])
-    torch.testing.assert_close(found["order"], found["mean"])
-    torch.testing.assert_close(found["scale"], 1e-3 * found["mean"])
+        results[name] = method.combine(given, method.rotations())
+    torch.testing.assert_close(results["sum"], T * results["mean"])
+    torch.testing.assert_close(results["order"], results["mean"])
+    torch.testing.assert_close(results["scale"], 1e-3 * results["mean"])
 
 
 def test_equal_tasks_get_the_mean(build):
@@ -186,7 +184,7 @@ def test_an_absent_task_is_left_out(build):
     three.rotation_loss(gradients, rotations).backward()
     assert three.generator.grad.isfinite().all()
     assert not three.generator.grad[1].any()
-    # It is compared with the first step at which it is there.
+    # Its norms are compared with those of the first step at which it is present.
     assert three.first_norms[1] == 0
     gradients[1] = 1
     three.combine(gradients, rotations)
@@ -195,7 +193,7 @@ def test_an_absent_task_is_left_out(build):
     assert three.combine(gradients * torch.nan, rotations).isnan().all()
 
 
-def test_domains_with_samples_of_their_own_leave_the_rotations_alone(method):
+def test_domains_with_disjoint_samples_do_not_train_the_rotations(method):
     method.generator.data.zero_()
     gradients = draw(0, T, N, M)
     for t in range(T):
@@ -216,6 +214,7 @@ def test_half_precision(build):
     assert method.combine(rotated, rotations).dtype == torch.bfloat16
 
 
-def test_map_is_checked(build):
-    with pytest.raises(ConfigError, match="house"):
-        build("rotograd", T, orthogonal_map="householder")
+def test_rotation_lr_is_the_scale_of_the_learning_rate(build):
+    assert build("rotograd", T).lr_scale == 0.1
+    assert build("rotograd", T, rotation_lr=0.5).lr_scale == 0.5
+    assert build("uncertainty", T).lr_scale == 1

@@ -1,16 +1,21 @@
-"""A method resumed from its saved state goes on as if it had not been interrupted."""
+"""A method resumed from its saved state gives the results of a method that was not interrupted."""
 
 import io
 
 import pytest
 import torch
 
-LOSS = ["rlw", "uncertainty", "imtl_l", "dwa", "famo"]
-GRADIENT = ["pcgrad", "graddrop", "cagrad", "mgda", "imtl_g", "aligned_mtl", "upgrad", "nash_mtl"]
+from scalarization import methods
+
+#: Every registered method with its default options, and options under which the state has more parts.
+CASES = [
+    *((m.name, {}) for m in methods.all_methods() if m.build is not None),
+    ("nash_mtl", {"update_weights_every": 3}),
+]
 
 
-class Run:
-    """A method in use, with the network's optimiser for what it learns."""
+class Training:
+    """A method in use, with the optimiser that trains its parameters."""
 
     def __init__(self, method):
         self.method = method
@@ -41,9 +46,10 @@ class Run:
         gradients = torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(step))
         rotations = self.method.rotations()
         combined = self.method.combine(gradients, rotations)
-        self.method.rotation_loss(gradients, rotations).backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        if self.optimizer:
+            self.method.rotation_loss(gradients, rotations).backward()
+            self.optimizer.step()
+            self.optimizer.zero_grad()
         return [*combined.flatten().tolist(), *self.method.rotations().flatten().tolist()]
 
     def state(self):
@@ -61,16 +67,17 @@ class Run:
 
 
 @pytest.mark.parametrize("interruption", [0, 4])
-@pytest.mark.parametrize("name", [*LOSS, *GRADIENT, "rotograd", "nash_mtl every 3"])
-def test_resumed_is_identical(build, name, interruption):
-    def fresh():
-        options = {"update_weights_every": 3} if name == "nash_mtl every 3" else {}
-        method = build(name.split()[0], 3, **options)
-        if name == "rotograd":
-            method.set_features(4)
-        return Run(method)
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_resumed_is_identical(build, name, options, interruption):
+    kind = methods.load(name).kind
 
-    step = "loss_step" if name in LOSS else "feature_step" if name == "rotograd" else "gradient_step"
+    def fresh():
+        method = build(name, 3, **options)
+        if kind == "feature":
+            method.set_features(4)
+        return Training(method)
+
+    step = f"{kind}_step"
     whole = fresh()
     expected = [getattr(whole, step)(i) for i in range(6)]
     begun = fresh()
@@ -78,7 +85,7 @@ def test_resumed_is_identical(build, name, interruption):
         getattr(begun, step)(i)
     payload = begun.state()
     resumed = fresh()
-    # What is loaded must replace whatever the method has seen since it was built.
+    # Loading must replace the state that this other step leaves.
     getattr(resumed, step)(9)
     resumed.load(payload)
     assert [getattr(resumed, step)(i) for i in range(interruption, 6)] == expected[interruption:]

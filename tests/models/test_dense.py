@@ -5,19 +5,19 @@ import torch
 
 from scalarization import models
 from scalarization.architectures import Architecture, forward_flops, problems
+from scalarization.config import DenseOptions, Model
 
 MAPS = {"a": 1, "b": 3, "c": 1}
-OPTIONS = {"channels": 64, "upsampling": "nearest", "skips": False}
 
 
 @pytest.fixture(autouse=True)
 def one_compute_thread(one_thread):
-    """Two would wait for each other where cores are few."""
+    """Several threads would wait for each other on few cores."""
 
 
 def build(width=32, shared=2, maps=MAPS, size=64, **options):
     torch.manual_seed(0)
-    return models.build(Architecture("dense", 26, width, shared), {**OPTIONS, **options}, (size, size, 3), maps)
+    return models.build(Architecture("dense", 26, width, shared), DenseOptions(**options), (size, size, 3), maps)
 
 
 def count(modules):
@@ -39,15 +39,15 @@ def decoder_stage(stage, width, channels):
 
 
 def encoder(width, channels):
-    found = 3 * 64 * 49 + 2 * 64
+    number = 3 * 64 * 49 + 2 * 64
     inputs = 64
     for stage in range(4):
         outputs, inner = 4 * channels * 2**stage, width * 2**stage
-        found += bottleneck(inputs, outputs, inner) + bottleneck(outputs, outputs, inner)
+        number += bottleneck(inputs, outputs, inner) + bottleneck(outputs, outputs, inner)
         if inputs == outputs:  # the first block of channels = 16: timm still has a shortcut only where channels differ
             assert channels == 16 and stage == 0
         inputs = outputs
-    return found
+    return number
 
 
 @pytest.mark.parametrize("width", [16, 32, 64])
@@ -56,8 +56,8 @@ def test_encoder_is_timms_resnet26_at_that_base_width(width):
 
     with torch.device("meta"):
         reference = timm.create_model("resnet26", num_classes=0, base_width=width)
-        found = build(width).encoder
-    assert {k: v.shape for k, v in found.state_dict().items()} == {
+        encoder = build(width).encoder
+    assert {k: v.shape for k, v in encoder.state_dict().items()} == {
         k: v.shape for k, v in reference.state_dict().items()
     }
 
@@ -91,8 +91,8 @@ def test_features_and_head_together_are_the_network(shared, skips):
     if not skips:
         side = 2 * 2**shared
         assert samples.shape == (2 * side * side, models.head(network).in_features)
-    for found in (parts, apart):
-        for one, other in zip(whole, found, strict=True):
+    for maps in (parts, apart):
+        for one, other in zip(whole, maps, strict=True):
             torch.testing.assert_close(one, other)
 
 
@@ -100,24 +100,24 @@ def test_skip_connections_bring_detail():
     """Without them the first prediction is constant over blocks; with them it follows the image."""
     images = torch.randn(1, 3, 64, 64)
     blocks, fine = (build(16, 0, channels=16, skips=skips).eval()(images)[0].detach() for skips in (False, True))
-    inside = blocks[0, 0, 2:30, 2:30]  # away from the border of a block of 32 pixels
-    assert inside.std() < 1e-5 * blocks.abs().mean()
+    interior = blocks[0, 0, 2:30, 2:30]  # away from the border of a block of 32 pixels
+    assert interior.std() < 1e-5 * blocks.abs().mean()
     assert fine[0, 0, 2:30, 2:30].std() > 0.1 * fine.abs().mean()
 
 
-def test_own_parts_of_one_task_leave_the_others_alone():
+def test_own_parts_of_a_task_affect_no_other_task():
     network = build(16, 1, channels=16).eval()
     outputs = network(torch.randn(2, 3, 64, 64))
     for number, output in enumerate(outputs):
-        found = torch.autograd.grad(
+        gradients = torch.autograd.grad(
             output.sum(), list(network.head.parameters()), retain_graph=True, materialize_grads=True
         )
-        named = zip((name for name, _ in network.head.named_parameters()), found, strict=True)
+        named = zip((name for name, _ in network.head.named_parameters()), gradients, strict=True)
         reached = {name.split(".")[1] for name, gradient in named if gradient.any()}
         assert reached == {str(number)}
 
 
-def test_shared_layers_are_no_matter_to_one_task():
+def test_shared_layers_make_no_difference_to_a_single_task():
     networks = [build(16, shared, {"a": 1}, channels=16).eval() for shared in range(6)]
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
@@ -142,7 +142,7 @@ def test_flops_are_those_of_the_real_network(width, shared, options, size):
         network = build(width, shared, size=size, **options)
         network(torch.zeros(1, 3, size, size))
     expected = forward_flops(
-        Architecture("dense", 26, width, shared), {**OPTIONS, **options}, size, 3, list(MAPS.values())
+        Architecture("dense", 26, width, shared), DenseOptions(**options), size, 3, list(MAPS.values())
     )
     assert expected == counter.get_total_flops()
 
@@ -165,6 +165,6 @@ def test_names_round_trip():
         (Architecture("dense", 26, 2, 0), 64, "width 2"),
     ],
 )
-def test_impossible_architectures_say_why(architecture, size, word):
-    assert any(word in problem for problem in problems(architecture, OPTIONS, size))
-    assert not problems(Architecture("dense", 26, 32, 5), OPTIONS, 64)
+def test_impossible_architectures_are_explained(architecture, size, word):
+    assert any(word in problem for problem in problems(architecture, Model(), size))
+    assert not problems(Architecture("dense", 26, 32, 5), Model(), 64)

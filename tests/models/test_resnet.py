@@ -8,25 +8,27 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from scalarization import methods, models, resnets
-from scalarization.architectures import Architecture, forward_flops
+from scalarization import models
+from scalarization.architectures import Architecture, forward_flops, resnet
+from scalarization.config import ResNetOptions
 from scalarization.data.device import DeviceData
 from scalarization.data.prepare import prepare
 from scalarization.data.store import Store
-from scalarization.experiments import Cell, Member
+from scalarization.specification import DomainOutputs
 from scalarization.training.gradients import Batch, TaskGradients
 from scalarization.training.loop import Trainer
 
 from ..conftest import recipe, train
+from ..training.conftest import TRAINED, make_cell, uniform_run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
-PLAIN = {"stem": "plain", "channels": 64, "scale_stages": False}
-SMALL = {"stem": "deep", "channels": 4, "scale_stages": False}
+PLAIN = ResNetOptions(stem="plain", channels=64)
+SCALED = ResNetOptions(stem="plain", channels=64, scale_stages=True)
+SMALL = ResNetOptions(stem="deep", channels=4)
 RECIPE = {"lr": 3e-3, "warmup_epochs": 1, "eval_every": 2, "augmentation": {"crop_padding": 2, "flip": True}}
 DOMAINS = ("noto", "openmoji", "emojione")
-TRAINED = sorted(n for n in methods.names() if hasattr(methods.load(n), "build"))
 
 
 @pytest.fixture(scope="module")
@@ -40,23 +42,16 @@ def styles(tmp_path_factory):
 
 
 def cell_of(method="uniform", **changes):
-    specification = {
-        "model": SMALL,
-        "recipe": recipe(**RECIPE | changes),
-        "epochs": 2,
-        "steps_per_epoch": 2,
-        "root_seed": 0,
-        "threads": 1,
-        "setting": "mdl",
-        "classes": 16,
-        "evaluated": list(DOMAINS),
-        "method_options": methods.with_defaults(method, {}),
-    }
-    return Cell("emoji_styles", "three", DOMAINS, Architecture("resnet", 14, 16), method, "base", specification, ())
+    outputs = DomainOutputs(16, DOMAINS)
+    return make_cell(DOMAINS, Architecture("resnet", 14, 16), SMALL, outputs, recipe(**RECIPE | changes), method)
+
+
+def trainer_of(cell, data):
+    return Trainer(cell, uniform_run(cell), data, CPU)
 
 
 def trained(cell, data, steps=None):
-    return train(Trainer(cell, Member(0, 0, (1 / 3,) * 3), data, CPU), steps)
+    return train(trainer_of(cell, data), steps)
 
 
 def everything(trainer):
@@ -73,15 +68,15 @@ def everything(trainer):
         ("resnet50_w64", PLAIN, 1000, 25.557),  # He et al. 2016
         ("resnet101_w64", PLAIN, 1000, 44.549),
         ("resnet26_w64", PLAIN, 1000, 15.995),  # timm's resnet26
-        ("resnet50_w16", PLAIN, 345, 6.6),  # spec section 2: the bottleneck narrowed ...
-        ("resnet50_w16", {**PLAIN, "scale_stages": True}, 345, 1.7),  # ... and every stage
+        ("resnet50_w16", PLAIN, 345, 6.6),  # the bottleneck narrowed ...
+        ("resnet50_w16", SCALED, 345, 1.7),  # ... and every stage
     ],
 )
 def test_parameters_are_as_published(name, options, classes, millions):
     with torch.device("meta"):
         network = models.build(Architecture.parse(name), options, (224, 224, 3), classes)
-    found = sum(p.numel() for p in network.parameters()) / 1e6
-    assert found == pytest.approx(millions, abs=0.05 if millions < 10 else 5e-4)
+    number = sum(p.numel() for p in network.parameters()) / 1e6
+    assert number == pytest.approx(millions, abs=0.05 if millions < 10 else 5e-4)
 
 
 @pytest.mark.parametrize(
@@ -89,9 +84,9 @@ def test_parameters_are_as_published(name, options, classes, millions):
     [
         ("resnet26_w64", PLAIN, 64, 3),
         ("resnet50_w16", PLAIN, 65, 3),
-        ("resnet26_w16", {**PLAIN, "scale_stages": True}, 64, 3),
+        ("resnet26_w16", SCALED, 64, 3),
         ("resnet14_w32", SMALL, 32, 3),
-        ("resnet14_w48", {**SMALL, "channels": 16}, 31, 1),
+        ("resnet14_w48", ResNetOptions(stem="deep", channels=16), 31, 1),
     ],
 )
 def test_flops_are_those_of_the_real_network(name, options, size, channels):
@@ -107,9 +102,9 @@ def test_width_narrows_the_bottleneck_alone_unless_stages_scale():
     narrow = models.build(Architecture("resnet", 26, 16), PLAIN, (64, 64, 3), 5)
     assert narrow.conv1.out_channels == 64 and narrow.layer1[0].conv2.out_channels == 16
     assert models.head(narrow).in_features == 2048
-    scaled = models.build(Architecture("resnet", 26, 16), {**PLAIN, "scale_stages": True}, (64, 64, 3), 5)
+    scaled = models.build(Architecture("resnet", 26, 16), SCALED, (64, 64, 3), 5)
     assert scaled.layer1[0].conv2.out_channels == 16 and models.head(scaled).in_features == 512
-    assert resnets.stages(16, PLAIN)[-1] == (512, 128)
+    assert resnet.stages(16, PLAIN)[-1] == (512, 128)
 
 
 def test_head_and_features_make_the_logits():
@@ -157,41 +152,41 @@ def test_task_gradients_with_batchnorm_equal_separate_passes(styles):
     gradients.add(batch, jacobian, torch.zeros(3, dtype=torch.float64))
     for task in range(3):
         losses = objective.task_losses(network(batch.images), batch.labels, batch.domains, batch.counts)
-        found = torch.autograd.grad(losses[task], gradients.shared)
-        torch.testing.assert_close(jacobian[task], torch.cat([g.flatten() for g in found]))
+        expected = torch.autograd.grad(losses[task], gradients.shared)
+        torch.testing.assert_close(jacobian[task], torch.cat([g.flatten() for g in expected]))
 
 
 # --- Training ---
 
 
 @pytest.mark.parametrize("method", ["uniform", *TRAINED])
-def test_every_method_goes_on_bit_for_bit(styles, method):
+def test_every_method_resumes_bit_for_bit(styles, method):
     cell = cell_of(method)
     whole = trained(cell, styles)
     assert torch.isfinite(everything(whole)).all()
-    resumed = Trainer(cell, Member(0, 0, (1 / 3,) * 3), styles, CPU)
+    resumed = trainer_of(cell, styles)
     resumed.load_state(trained(cell, styles, steps=3).state())
     train(resumed)
     assert torch.equal(everything(resumed), everything(whole))
     assert json.dumps(resumed.rows) == json.dumps(whole.rows)
 
 
-def test_update_of_a_gradient_method_lands_on_its_parameters(styles):
+def test_update_of_a_gradient_method_reaches_its_parameters(styles):
     """MGDA of one step by SGD: the parameters move by the learning rate times a convex mix of task gradients."""
     plain = {"optimizer": "sgd", "weight_decay": 0.0, "momentum": 0.0, "warmup_epochs": 0, "schedule": "constant"}
     cell = cell_of("mgda", lr=0.1, **plain)
-    before = Trainer(cell, Member(0, 0, (1 / 3,) * 3), styles, CPU)
+    before = trainer_of(cell, styles)
     after = trained(cell, styles, steps=1)
-    flat = [torch.cat([p.detach().flatten() for p in t.gradients.task_gradients.shared]) for t in (before, after)]
+    flat = [torch.cat([p.detach().flatten() for p in t.method_step.task_gradients.shared]) for t in (before, after)]
     step = (flat[0] - flat[1]) / 0.1
-    jacobian = after.gradients._jacobian
+    jacobian = after.method_step._jacobian
     weights = torch.linalg.lstsq(jacobian.T.double(), step[:, None].double()).solution
     assert weights.sum().item() == pytest.approx(1, abs=1e-3) and (weights > -1e-3).all()
     torch.testing.assert_close((jacobian.T.double() @ weights).flatten(), step.double(), atol=2e-5, rtol=1e-3)
 
 
 def test_accumulation_sees_micro_batches(styles):
-    """BatchNorm's statistics are those of a micro-batch: 6 x 4 is another step than 24, and says so in the docs."""
+    """BatchNorm's statistics are those of a micro-batch: a batch of 24 in four parts is another step than whole."""
     whole, parts = (
         everything(trained(cell_of(optimizer="sgd", lr=0.1, accumulate=a), styles, steps=1)) for a in (1, 4)
     )
@@ -202,14 +197,14 @@ def test_accumulation_sees_micro_batches(styles):
     assert averages == {1: 1, 4: 4}
 
 
-def test_domains_that_no_batch_has_are_left_out(styles):
+def test_absent_domains_are_left_out(styles):
     for method in ("pcgrad", "uncertainty", "rotograd"):
         trainer = trained(cell_of(method, batch_size=2), styles)
         assert torch.isfinite(everything(trainer)).all()
         assert np.isfinite([r["value"] for r in trainer.rows]).all()
 
 
-def test_all_metrics_are_there(styles):
+def test_all_metrics_are_reported(styles):
     rows = {(r["split"], r["task"], r["metric"]) for r in trained(cell_of(), styles).rows if r["epoch"] == 2}
-    wanted = itertools.product(("train", "validation", "test"), DOMAINS, ("accuracy", "loss"))
-    assert set(wanted) <= rows
+    expected = itertools.product(("train", "validation", "test"), DOMAINS, ("accuracy", "loss"))
+    assert set(expected) <= rows

@@ -1,4 +1,4 @@
-"""A small preset with searches, and what Ray's schedulers make of scores that a test gives."""
+"""A small preset with searches, and populations whose scores a test determines."""
 
 import json
 import random
@@ -21,10 +21,10 @@ ARCHITECTURE = "vit_d2_w8"
 
 @pytest.fixture
 def searching(tiny):
-    """The tiny preset with a search by PBT and one by PB2, and cells that are trained with what they find."""
+    """The tiny preset with a search by PBT, a search by PB2, and cells that are trained with their policies."""
     tiny["benchmarks"]["digits"]["recipe"] |= {"epochs": 5}
     tiny["searches"] = {"evolved": dict(SEARCH), "bandit": SEARCH | {"method": "pb2", "population": 3, "quantile": 0.4}}
-    tiny["experiments"]["found"] = {
+    tiny["experiments"]["searched"] = {
         "benchmark": "digits",
         "task_sets": SEARCH["task_set"],
         "architectures": SEARCH["architectures"],
@@ -37,10 +37,10 @@ def searching(tiny):
 
 @pytest.fixture
 def search_of(make_plan, searching):
-    """(name="evolved", **changes) -> that search of the preset, with some keys changed, and nothing trained with it."""
+    """(name="evolved", **changes) -> this search of the preset with some keys changed; no cell uses its policy."""
 
     def search_of(name="evolved", **changes):
-        searching["experiments"].pop("found", None)
+        searching["experiments"].pop("searched", None)
         searching["searches"][name] = searching["searches"][name] | changes
         return make_plan(searching).searches[f"{name}/{ARCHITECTURE}"]
 
@@ -48,13 +48,13 @@ def search_of(make_plan, searching):
 
 
 class Round:
-    """What a population did: who was trained on what, with which score, and from whom it went on.
+    """One interval of one member: its weights so far, its score, and the member that it resumed from.
 
-    `noted`: PB2 only: when, in what its Gaussian process is given, these weights stand.
+    `recorded`: PB2 only: the times at which the data of the Gaussian process have these weights.
     """
 
-    def __init__(self, lineage, score, parent, noted):
-        self.lineage, self.score, self.parent, self.noted = lineage, score, parent, noted
+    def __init__(self, lineage, score, parent, recorded):
+        self.lineage, self.score, self.parent, self.recorded = lineage, score, parent, recorded
 
     @property
     def weights(self):
@@ -63,33 +63,33 @@ class Round:
 
 @pytest.fixture(scope="session")
 def play():
-    """(search, score, order=0) -> {(interval, member): Round}, of a population whose members get `score(lineage)`.
+    """(search, score, order=0) -> {(interval, member): Round}; the score of a member is `score(lineage)`.
 
     `order` seeds the order in which members that run at the same time report. PB2's Gaussian process takes seconds, so
-    what was played is kept.
+    results are cached.
     """
-    from scalarization.search.schedulers import Population, keys
+    from scalarization.search.schedulers import Population, weight_keys
 
-    known = {}
+    cache = {}
 
     def play(search, score, order=0):
         key = (json.dumps(search.describe(), sort_keys=True), score, order)
-        if key not in known:
-            known[key] = played(search, score, order)
-        return known[key]
+        if key not in cache:
+            cache[key] = played(search, score, order)
+        return cache[key]
 
     def played(search, score, order):
         draw = random.Random(order)
         population = Population(search)
         rounds, running = {}, []
         while not population.finished:
-            while (found := population.start()) is not None:
-                running.append(found)
+            while (started := population.start()) is not None:
+                running.append(started)
             member, lineage = running.pop(draw.randrange(len(running)))
             parent = population.report(member, lineage, score(lineage))
             data = getattr(population._scheduler, "data", None)
             if data is not None:
-                data = sorted(data[(data[keys(search)] == list(lineage[-1])).all(axis=1)]["Time"])
+                data = sorted(data[(data[weight_keys(search)] == list(lineage[-1])).all(axis=1)]["Time"])
             rounds[len(lineage), member] = Round(lineage, score(lineage), parent, data)
         return rounds
 

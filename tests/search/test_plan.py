@@ -1,33 +1,33 @@
-"""What a preset says about searches: numbers by hand, and mistakes that are named before anything runs."""
+"""Searches of a preset: numbers by hand, and mistakes that are reported before anything runs."""
 
 import pytest
 
 from scalarization.errors import ConfigError
+from scalarization.plan import fingerprints, packing
 
 from .conftest import SEARCH
 
 
 def test_numbers_of_a_search(search_of):
-    """5 epochs in intervals of 2: ends at 2, 4, 5. N = 5, Q = 0.3: 2 copy, twice: 5 + 2 * 2 settings."""
+    """5 epochs in intervals of 2: ends at 2, 4, 5. N = 5, Q = 0.3: 2 members exploit, twice: 5 + 2 * 2 settings."""
     search = search_of(population=5, quantile=0.3)
-    assert search.ends == (2, 4, 5)
-    assert (search.replaced, search.configurations) == (2, 9)
+    assert search.interval_ends == (2, 4, 5)
+    assert (search.num_exploiting, search.num_configurations) == (2, 9)
     # optdigits, the reference, has 800 training images; half of them in batches of 200 are 2 steps.
-    assert search.cell.specification["steps_per_epoch"] == 2
+    assert search.cell.specification.steps_per_epoch == 2
     assert search.cell.steps == 10
 
 
 def test_paper_numbers_of_configurations(search_of):
-    """Spec 3.6: N + ceil(N Q)(intervals - 1). CelebA: N = 12, E = 3, Q = 0.4 over 50 epochs: 12 + 5 * 16."""
+    """N + ceil(N Q)(intervals - 1) as in appendix 3.6. CelebA: N = 12, E = 3, Q = 0.4, 50 epochs: 12 + 5 * 16."""
     search = search_of(population=12, epochs_ready=3, quantile=0.4, changes={"recipe": {"epochs": 50}})
-    assert (len(search.ends), search.configurations) == (17, 92)
-    assert (
-        search_of(population=12, epochs_ready=5, quantile=0.25, changes={"recipe": {"epochs": 30}}).configurations == 27
-    )
+    assert (len(search.interval_ends), search.num_configurations) == (17, 92)
+    search = search_of(population=12, epochs_ready=5, quantile=0.25, changes={"recipe": {"epochs": 30}})
+    assert search.num_configurations == 27
 
 
 def test_constant_searches_try_one_setting_a_member(search_of):
-    assert search_of(method="search_random", population=7).configurations == 7
+    assert search_of(method="search_random", population=7).num_configurations == 7
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,11 @@ def test_constant_searches_try_one_setting_a_member(search_of):
         ),
         ({"task_set": {"t": ["mnist"]}}, r"searches.evolved.task_set: a search needs at least two tasks"),
         ({"benchmark": "digit"}, r"searches.evolved.benchmark: 'digit' is not configured; did you mean 'digits'"),
-        ({"epochs_ready": 5}, r"searches.evolved.epochs_ready: 5 of 5 epochs: nobody copies"),
-        ({"quantile": 0.6}, r"searches.evolved.quantile = 0.6: 0.6 is greater than the maximum of 0.5"),
-        ({"population": 1}, r"searches.evolved.population = 1: 1 is less than the minimum of 2"),
+        ({"epochs_ready": 5}, r"searches.evolved.epochs_ready: 5 of 5 epochs: there is no exploitation"),
+        ({"quantile": 0.6}, r"searches.evolved.quantile = 0.6: expected at most 0.5"),
+        ({"population": 1}, r"searches.evolved.population = 1: expected at least 2"),
         ({"perturbation_factor": [2]}, r"perturbation_factor = .*: unknown key, did you mean 'perturbation_factors'"),
-        ({"method": "pb2"}, r"found.pbt.search: 'evolved' is a search by pb2"),
+        ({"method": "pb2"}, r"searched.pbt.search: 'evolved' is a search by pb2"),
         ({"architectures": {"family": "vit", "depth": [1], "width": [8]}}, r"'evolved/vit_d2_w8' is unknown; did you"),
     ],
 )
@@ -70,34 +70,38 @@ def test_a_session_is_of_one_benchmark(make_plan, searching, root):
         "task_set": {"two": ["gender", "role"]},
         "architectures": {"family": "vit", "depth": [1], "width": [16]},
     }
-    with pytest.raises(ConfigError, match="searches.people.session: 'both' is of benchmark digits"):
+    with pytest.raises(ConfigError, match=r"searches.people.session: 'both' is of benchmark digits"):
         make_plan(searching)
 
 
 def test_what_a_retrained_cell_depends_on(make_plan, searching):
-    """Its search's specification, and its file as an input; but not the other search's."""
+    """On the specification and the file of its own search; not on those of the other search."""
 
-    def facts():
+    def prints():
         plan = make_plan(searching)
         names = {c.method: c.name for c in plan.cells.values() if c.method in ("pbt", "pb2") and c.variant == "base"}
-        prints = {method: plan.share(name).fingerprint() for method, name in names.items()}
-        searches = {key: plan.search_fingerprint(plan.searches[f"{key}/vit_d2_w8"]) for key in ("evolved", "bandit")}
-        return prints, searches
+        cells = {method: fingerprints.of_shard(plan.shard(name)) for method, name in names.items()}
+        searches = {key: fingerprints.of_search(plan.search(f"{key}/vit_d2_w8")) for key in ("evolved", "bandit")}
+        return cells, searches
 
-    (cells, searches), searching["searches"]["evolved"]["quantile"] = facts(), 0.5
-    changed_cells, changed_searches = facts()
+    (cells, searches), searching["searches"]["evolved"]["quantile"] = prints(), 0.5
+    changed_cells, changed_searches = prints()
     assert changed_cells["pbt"] != cells["pbt"] and changed_cells["pb2"] == cells["pb2"]
     assert changed_searches["evolved"] != searches["evolved"] and changed_searches["bandit"] == searches["bandit"]
     plan = make_plan(searching)
-    inputs = {plan.cell(s.cell.name).method: plan.job_inputs(j) for j in plan.jobs() for s in j.shares}
-    assert inputs["grid"] == [plan.store_file("digits")]
+    inputs = {
+        plan.cell(s.cell.name).method: packing.job_inputs(plan, j)
+        for j in packing.training_jobs(plan)
+        for s in j.shards
+    }
+    assert inputs["grid"] == [plan.paths.store_file("digits")]
     assert [f.name for f in inputs["pbt"]] == ["dataset.json", "vit_d2_w8.parquet", "vit_d2_w8.parquet"]
 
 
-def test_only_takes_the_searches_along_that_its_cells_need(make_plan, searching):
+def test_only_also_selects_the_searches_of_its_cells(make_plan, searching):
     searching["experiments"]["pair"]["architectures"]["depth"] = [1, 2]
     assert not make_plan(searching, only={"capacities": ["vit_d1_w8"]}).searches
-    searching["experiments"]["found"]["architectures"] = {"family": "vit", "depth": [1], "width": [8]}
-    searching["experiments"]["found"]["methods"] = {"pbt": {"search": "evolved", "search_on": "vit_d2_w8"}}
+    searching["experiments"]["searched"]["architectures"] = {"family": "vit", "depth": [1], "width": [8]}
+    searching["experiments"]["searched"]["methods"] = {"pbt": {"search": "evolved", "search_on": "vit_d2_w8"}}
     plan = make_plan(searching, only={"capacities": ["vit_d1_w8"]})
     assert list(plan.searches) == ["evolved/vit_d2_w8"]

@@ -1,4 +1,4 @@
-"""The policy of a search: who the best member was, and whose weights it went through."""
+"""The policy of a search: the best member, and the weights of the members that it was copied from."""
 
 import random
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scalarization.errors import DataError
-from scalarization.policies import HISTORY_SCHEMA, backtrack, read_policy
+from scalarization.search.policies import HISTORY_SCHEMA, backtrack, read_search
 from scalarization.storage import write_table
 
 
@@ -41,18 +41,18 @@ def test_backtracked_by_hand():
     policy = backtrack(random.Random(0).sample(BY_HAND, len(BY_HAND)))
     assert policy.lineage == (2, 1, 0)
     assert policy.weights == ((0.9, 0.1), (0.8, 0.2), (0.7, 0.3))
-    assert (policy.member, policy.score, policy.ends) == (0, 33.0, (3, 6, 9))
+    assert (policy.member, policy.score, policy.interval_ends) == (0, 33.0, (3, 6, 9))
 
 
 def test_weights_of_every_epoch():
     policy = backtrack(BY_HAND)
-    a, b, c = ([0.9, 0.1], [0.8, 0.2], [0.7, 0.3])
-    assert policy.by_epoch(9) == [a, a, a, b, b, b, c, c, c]
-    assert policy.by_epoch(3) == [a, b, c]
-    assert policy.by_epoch(18) == [w for w in (a, b, c) for _ in range(6)]
-    # 9 searched epochs over 5: they begin at 0, 1.8, 3.6, 5.4, 7.2.
-    assert policy.by_epoch(5) == [a, a, b, b, c]
-    assert policy.by_epoch(4, last_only=True) == [c] * 4
+    a, b, c = ((0.9, 0.1), (0.8, 0.2), (0.7, 0.3))
+    assert policy.by_epoch(9) == (a, a, a, b, b, b, c, c, c)
+    assert policy.by_epoch(3) == (a, b, c)
+    assert policy.by_epoch(18) == tuple(w for w in (a, b, c) for _ in range(6))
+    # 9 searched epochs over 5: they start at 0, 1.8, 3.6, 5.4, 7.2.
+    assert policy.by_epoch(5) == (a, a, b, b, c)
+    assert policy.by_epoch(4, last_only=True) == (c,) * 4
 
 
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 10**6))
@@ -64,31 +64,33 @@ def test_a_policy_is_a_path_of_parents(members, intervals, seed):
         for m in range(members)
     ]
     policy = backtrack(rows)
-    found = {(r["interval"], r["member"]): r for r in rows}
+    by_place = {(r["interval"], r["member"]): r for r in rows}
     assert policy.score == max(r["score"] for r in rows if r["interval"] == intervals)
-    assert policy.lineage[-1] == min(m for m in range(members) if found[intervals, m]["score"] == policy.score)
+    assert policy.lineage[-1] == min(m for m in range(members) if by_place[intervals, m]["score"] == policy.score)
     for interval in range(2, intervals + 1):
-        assert found[interval, policy.lineage[interval - 1]]["parent"] == policy.lineage[interval - 2]
-    assert [w for (w,) in policy.weights] == [found[i, m]["weights"][0] for i, m in enumerate(policy.lineage, 1)]
+        assert by_place[interval, policy.lineage[interval - 1]]["parent"] == policy.lineage[interval - 2]
+    assert [w for (w,) in policy.weights] == [by_place[i, m]["weights"][0] for i, m in enumerate(policy.lineage, 1)]
 
 
 @pytest.mark.parametrize("rows", [[], BY_HAND[:-1], BY_HAND[1:], [*BY_HAND, BY_HAND[0]]])
-def test_a_history_that_is_not_whole(rows, tmp_path):
+def test_an_incomplete_history(rows, tmp_path):
     with pytest.raises(ValueError):
         backtrack(rows)
     file = tmp_path / "evolved" / "vit_d2_w8.parquet"
     write_table(file, pa.Table.from_pylist(rows, HISTORY_SCHEMA))
-    with pytest.raises(DataError, match=r"vit_d2_w8.parquet: not a whole search .* delete it and run snakemake again"):
-        read_policy(file)
+    with pytest.raises(
+        DataError, match=r"vit_d2_w8.parquet: not a complete search .* delete it and run snakemake again"
+    ):
+        read_search(file)
 
 
 def test_files_that_are_no_history(tmp_path):
     file = tmp_path / "vit_d2_w8.parquet"
-    with pytest.raises(DataError, match="no such search; make it with: snakemake"):
-        read_policy(file)
+    with pytest.raises(DataError, match="no such search; run it with: snakemake"):
+        read_search(file)
     file.write_bytes(b"PAR1 but not really")
     with pytest.raises(DataError, match="not a readable Parquet file"):
-        read_policy(file)
+        read_search(file)
     write_table(file, pa.table({"member": [1]}))
     with pytest.raises(DataError, match="columns are not those of a search"):
-        read_policy(file)
+        read_search(file)

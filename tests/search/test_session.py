@@ -1,4 +1,4 @@
-"""Searches with Ray, as jobs: from start to end, killed at random, stopped, with workers that die."""
+"""Searches with Ray, as jobs: undisturbed, killed at random moments, stopped, and with workers that die."""
 
 import copy
 import os
@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from scalarization.config import load_config
-from scalarization.experiments import Plan
-from scalarization.policies import read_history
+from scalarization.plan import load_plan
+from scalarization.search.policies import read_history
 from scalarization.storage import read_metadata
 
 NAMES = ("evolved/vit_d2_w8", "bandit/vit_d2_w8")
-#: Members finish 4 + 3 trainings of three intervals.
+#: Two searches of 4 and 3 members, with three intervals each.
 INTERVALS = 21
 
 
 class Folder:
-    """A working folder with a preset that searches, and what its jobs leave there."""
+    """A working folder with a preset that has searches, and the files that its jobs write."""
 
     def __init__(self, directory):
         self.directory, self.config = directory, directory / "config.yaml"
@@ -28,17 +28,17 @@ class Folder:
 
     @property
     def plan(self):
-        return Plan(load_config(self.config))
+        return load_plan(load_config(self.config))
 
     def files(self):
-        return [self.plan.search_file(self.plan.searches[name]) for name in NAMES]
+        return [self.plan.paths.search_file(self.plan.search(name)) for name in NAMES]
 
     def histories(self):
-        """What must not depend on how often a search was interrupted: all but its times."""
+        """Everything that must not depend on interruptions: all columns but the times."""
         return [[{k: v for k, v in row.items() if k != "seconds"} for row in read_history(f)] for f in self.files()]
 
-    def done(self):
-        """Finished intervals so far."""
+    def finished_intervals(self):
+        """Result files of finished intervals."""
         return list((self.directory / "results").rglob("search_*/*.json"))
 
     def messages(self):
@@ -51,8 +51,8 @@ class Folder:
 
 @pytest.fixture
 def new_folder(write_config, searching, tmp_path, digits_directory):
-    """(name, **knobs) -> a folder in which nothing is searched yet."""
-    # Some hundred steps an interval: long enough to be killed in.
+    """(name, **knobs) -> a folder without results."""
+    # A few hundred steps per interval, so that jobs can be killed within one.
     searching["benchmarks"]["digits"]["recipe"] |= {"batch_size": 8}
 
     def new_folder(name, **knobs):
@@ -73,7 +73,7 @@ def _undisturbed():
 
 @pytest.fixture
 def undisturbed(_undisturbed, new_folder, launch):
-    """Histories and metadata of searches without any disturbance."""
+    """Histories and metadata of undisturbed searches."""
     if not _undisturbed:
         folder = new_folder("undisturbed")
         job = launch(*folder.arguments(), folder=folder.directory, whole=True)
@@ -81,7 +81,7 @@ def undisturbed(_undisturbed, new_folder, launch):
         _undisturbed |= {
             "histories": folder.histories(),
             "metadata": [read_metadata(f) for f in folder.files()],
-            "left": [f.name for f in folder.directory.rglob("*.ckpt")],
+            "states": [f.name for f in folder.directory.rglob("*.ckpt")],
             "output": job.output,
         }
     return _undisturbed
@@ -92,7 +92,7 @@ def test_undisturbed(undisturbed):
     assert len(evolved) == 12 and len(bandit) == 9
     assert {r["epoch"] for r in evolved} == {2, 4, 5}
     assert all(r["parent"] is None and not r["copied"] for r in evolved if r["interval"] == 1)
-    # N = 4, Q = 0.25: one copies in each of two rounds. N = 3, Q = 0.4: one, too (at most half).
+    # One member exploits in each of two rounds: N = 4 with Q = 0.25, and N = 3 with Q = 0.4 (at most half).
     for history in (evolved, bandit):
         assert [sum(r["copied"] for r in history if r["interval"] == i) for i in (1, 2, 3)] == [0, 1, 1]
         for row in history:
@@ -101,18 +101,18 @@ def test_undisturbed(undisturbed):
             if row["copied"]:
                 before = {r["member"]: r for r in history if r["interval"] == row["interval"] - 1}
                 assert before[row["parent"]]["score"] >= before[row["member"]]["score"]
-                # A common factor of all weights is no change.
+                # Weights that differ by a common factor only are the same weights.
                 assert row["explored"] == (before[row["parent"]]["weights"] != pytest.approx(row["weights"], abs=1e-9))
     session = undisturbed["metadata"][0]["session"]
     assert session["workers"] == 2 and session["searches"] == list(NAMES)
     assert 0 < session["trained_seconds"] < 2 * session["seconds"]
-    assert not undisturbed["left"]
+    assert not undisturbed["states"]
     assert all(f"{name}: best score" in undisturbed["output"] for name in NAMES)
 
 
 def workers_of(job):
-    """Ray's processes that train, of the session of a job."""
-    found = []
+    """Numbers of Ray's processes that train in the session of a job."""
+    numbers = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             title = (process / "cmdline").read_bytes()
@@ -120,12 +120,12 @@ def workers_of(job):
         except OSError:
             continue
         if title.startswith(b"ray::Worker") and f"SESSION_OF_TEST={job}".encode() in environment:
-            found.append(int(process.name))
-    return found
+            numbers.append(int(process.name))
+    return numbers
 
 
 def test_killed_stopped_and_with_workers_that_die(new_folder, launch, undisturbed, tmp_path):
-    """SIGKILL at a random moment; then a worker dies and SIGTERM comes; then to the end."""
+    """SIGKILL at a random moment; then a worker dies and SIGTERM arrives; then the search is resumed to the end."""
     folder = new_folder("work")
     draw = random.Random(4)
 
@@ -133,22 +133,22 @@ def test_killed_stopped_and_with_workers_that_die(new_folder, launch, undisturbe
         return launch(*folder.arguments(), folder=folder.directory, whole=True, SESSION_OF_TEST=str(tmp_path))
 
     job = started()
-    job.wait_for(lambda: len(folder.done()) >= 3, seconds=200)
+    job.wait_for(lambda: len(folder.finished_intervals()) >= 3, seconds=200)
     time.sleep(draw.uniform(0, 0.3))
     job.send(signal.SIGKILL)
     assert job.wait(60) == -signal.SIGKILL
     while workers_of(tmp_path):
-        time.sleep(0.1)  # Ray ends them when it sees that the job is gone
-    kept = len(folder.done())
+        time.sleep(0.1)  # Ray ends them when it notices that the job has died
+    saved = len(folder.finished_intervals())
 
     job = started()
-    job.wait_for(lambda: len(folder.done()) > kept, seconds=200)
+    job.wait_for(lambda: len(folder.finished_intervals()) > saved, seconds=200)
     os.kill(workers_of(tmp_path)[0], signal.SIGKILL)
-    job.wait_for(lambda: "failed, tried again" in folder.messages(), seconds=200)
+    job.wait_for(lambda: "failed, trying again" in folder.messages(), seconds=200)
     job.send(signal.SIGTERM)
     assert job.wait(60) == 75, job.output
-    assert "received SIGTERM; finished intervals are kept" in job.output
-    assert kept < len(folder.done()) < INTERVALS
+    assert "received SIGTERM; finished intervals are saved" in job.output
+    assert saved < len(folder.finished_intervals()) < INTERVALS
 
     job = started()
     assert job.wait(300) == 0, job.output + folder.messages()
@@ -157,21 +157,21 @@ def test_killed_stopped_and_with_workers_that_die(new_folder, launch, undisturbe
 
 
 def test_two_copies_at_once(new_folder, launch, undisturbed):
-    """One searches; the other one waits, and leaves what it finds then."""
+    """One copy searches; the other copy waits, and then uses the results of the first."""
     folder = new_folder("work")
     jobs = [launch(*folder.arguments(), folder=folder.directory, whole=True) for _ in range(2)]
     assert [job.wait(300) for job in jobs] == [0, 0], [job.output for job in jobs]
-    said = jobs[0].output + jobs[1].output
-    assert said.count("another process makes this search; waiting for it") == 1
+    output = jobs[0].output + jobs[1].output
+    assert output.count("another process runs this search; waiting for it") == 1
     assert folder.histories() == undisturbed["histories"]
     assert all(read_metadata(file)["session"]["trained_seconds"] > 0 for file in folder.files())
-    assert "made by another process" in folder.messages() and not list(folder.directory.rglob("*.part"))
+    assert "finished by another process" in folder.messages() and not list(folder.directory.rglob("*.part"))
 
 
-def test_a_member_that_fails_again_and_again_is_named(new_folder, launch):
+def test_a_member_that_fails_repeatedly_is_named(new_folder, launch):
     folder = new_folder("work", device="cuda")
     job = launch(*folder.arguments(), folder=folder.directory, whole=True, CUDA_VISIBLE_DEVICES="")
     assert job.wait(300) == 2
     assert "evolved/vit_d2_w8: member" in job.output and "interval 1: failed 3 times" in job.output
-    assert "What is finished is kept: mend it, run again" in job.output
-    assert not folder.done()
+    assert "Finished intervals are saved; remove the cause and run the same command again" in job.output
+    assert not folder.finished_intervals()

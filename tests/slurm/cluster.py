@@ -1,7 +1,7 @@
-"""A real Slurm on this machine, for as long as a test needs it.
+"""A real Slurm on this machine, as long as a test needs it.
 
 All daemons run in network, mount and process namespaces of their own: nothing listens outside of them, other Slurms
-are not seen, and whatever is left over dies with their first process. Needs root and Debian's packages (PACKAGES).
+are invisible, and all processes die with the first process. Needs root and Debian's packages (PACKAGES).
 """
 
 import fcntl
@@ -18,8 +18,8 @@ PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge", "iproute2")
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged", "ip", "unshare", "nsenter")
 HERE = Path(__file__).parent
 
-# GPUs are character devices that lead nowhere: Slurm counts them and hands them out. No cgroups, which containers lack;
-# process groups leave no orphans after a cancel.
+# GPUs are character devices without a function: Slurm counts and allocates them. Containers lack cgroups, so jobs are
+# tracked as process groups, which leave no orphans after a cancel.
 CONFIG = """
 ClusterName=tests
 SlurmctldHost={host}(127.0.0.1)
@@ -52,9 +52,9 @@ PreemptType=preempt/partition_prio
 PreemptMode=CANCEL
 SlurmdParameters=config_overrides
 NodeName=n[1-{nodes}] NodeHostname={host} NodeAddr=127.0.0.1 Port=[17001-{last_port}] CPUs=8 RealMemory=32000 Gres=gpu:1
-# As many GPUs as a small machine has cores: what waits takes no time from what runs.
+# Two nodes, as a small machine has two cores: pending jobs take no time from running jobs.
 PartitionName=main Nodes=n[1-2] Default=YES PreemptMode=OFF
-# Where something happens to jobs, all at the same time.
+# Partitions for faults, all of which happen at the same time.
 PartitionName=calm Nodes=n[3-8] PreemptMode=OFF
 PartitionName=fragile Nodes=n[9-10] PreemptMode=OFF
 PartitionName=shaky Nodes=n[11-12] PreemptMode=OFF
@@ -65,37 +65,37 @@ PartitionName=urgent Nodes=n[13-15] PriorityTier=100 PreemptMode=OFF
 """
 
 
-def lacking():
-    """Programs that are not there."""
+def missing_programs():
+    """Programs that are not installed."""
     return [program for program in PROGRAMS if shutil.which(program) is None]
 
 
 def install():
-    """Debian's packages, where they can be had; their services are not started."""
+    """Install Debian's packages where that is possible; their services are not started."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return
     with (Path(tempfile.gettempdir()) / "scalarization_slurm_packages").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the other worker of pytest wants them, too
-        if not lacking():
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another worker of pytest may install them, too
+        if not missing_programs():
             return
         policy = Path("/usr/sbin/policy-rc.d")
-        ours = not policy.exists()
-        if ours:
+        created = not policy.exists()
+        if created:
             policy.write_text("#!/bin/sh\nexit 101\n")
             policy.chmod(0o755)
         get = ["apt-get", "--quiet", "--yes", "--no-install-recommends"]
         quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         for command in (["update"], ["install", *PACKAGES]):
             subprocess.run([*get, *command], env=quiet, stdin=subprocess.DEVNULL)
-        if ours:
+        if created:
             policy.unlink()
 
 
-def missing():
-    """Why there can be no cluster on this machine; empty if there can."""
-    if lacking():
+def reason_to_skip():
+    """Why a cluster is impossible on this machine; empty if it is possible."""
+    if missing_programs():
         packages = " ".join(PACKAGES)
-        return f"no {', '.join(lacking())}; install with: apt-get install --no-install-recommends {packages}"
+        return f"no {', '.join(missing_programs())}; install with: apt-get install --no-install-recommends {packages}"
     if os.geteuid() != 0:
         return "a Slurm of one's own needs root"
     attempt = subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "true"], capture_output=True, text=True)
@@ -114,8 +114,8 @@ class Cluster:
         (directory / "munge" / "key").chmod(0o600)
         os.mknod(directory / "dev" / "gpu", 0o600 | 0o020000, os.makedev(1, 3))
         host = socket.gethostname().split(".")[0]
-        filled = CONFIG.format(host=host, directory=directory, nodes=nodes, last_port=17000 + nodes)
-        (directory / "etc" / "slurm.conf").write_text(filled)
+        config = CONFIG.format(host=host, directory=directory, nodes=nodes, last_port=17000 + nodes)
+        (directory / "etc" / "slurm.conf").write_text(config)
         devices = f"NodeName=n[1-{nodes}] Name=gpu File={directory}/dev/gpu Flags=nvidia_gpu_env\n"
         (directory / "etc" / "gres.conf").write_text(devices)
         (directory / "etc" / "cgroup.conf").write_text("CgroupAutomount=no\n")
@@ -123,8 +123,10 @@ class Cluster:
         Path("/etc/slurm").mkdir(exist_ok=True)
         with (directory / "log" / "first").open("w") as log:
             self.process = subprocess.Popen(
-                ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
-                + [HERE / "cluster.sh", directory, str(nodes)],
+                [
+                    *("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"),
+                    *(HERE / "cluster.sh", directory, str(nodes)),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -138,7 +140,7 @@ class Cluster:
         self.wait_for(lambda: len(set(self.ask(*idle, check=False).split())) == nodes, f"{nodes} idle nodes")
 
     def wait_for(self, condition, what, seconds=60):
-        """Wait until something holds."""
+        """Wait until a condition holds."""
         end = time.monotonic() + seconds
         while not condition():
             if self.process.poll() is not None or time.monotonic() > end:
@@ -147,34 +149,34 @@ class Cluster:
             time.sleep(0.2)
 
     def command(self, *arguments, folder="/"):
-        """A command line that runs inside, in a folder."""
-        # A folder entered from outside would be another mount, and renaming across mounts is refused.
+        """A command line that runs inside the namespaces, in a folder."""
+        # A folder that is entered from outside is another mount, and files cannot be renamed across mounts.
         return [*self._enter, "--", "sh", "-c", 'cd "$0" && exec "$@"', str(folder), *map(str, arguments)]
 
     def ask(self, *arguments, check=True):
-        """What a command inside says."""
+        """The output of a command inside the namespaces."""
         done = subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=60)
         assert done.returncode == 0 or not check, done.stderr
         return done.stdout
 
     def jobs(self):
-        """Slurm's number of every job -> its properties, as `scontrol show job` tells them, in order of submission."""
-        said = self.ask("scontrol", "--oneliner", "show", "job", check=False)
-        found = {}
-        for line in said.splitlines():
-            facts = dict(word.split("=", 1) for word in line.split() if "=" in word)
-            if "JobId" in facts:
-                found[int(facts["JobId"])] = facts
-        return dict(sorted(found.items()))
+        """Number of every Slurm job -> its properties as `scontrol show job` prints them, in order of submission."""
+        output = self.ask("scontrol", "--oneliner", "show", "job", check=False)
+        jobs = {}
+        for line in output.splitlines():
+            properties = dict(word.split("=", 1) for word in line.split() if "=" in word)
+            if "JobId" in properties:
+                jobs[int(properties["JobId"])] = properties
+        return dict(sorted(jobs.items()))
 
     def crash(self, node):
         """A node fails: its daemon and all processes of its jobs die at once."""
-        jobs = [n for n, facts in self.jobs().items() if facts.get("NodeList") == node]
+        jobs = [n for n, properties in self.jobs().items() if properties.get("NodeList") == node]
         steps = tuple(f"slurmstepd: [{job}." for job in jobs)
         for pid, command in self._processes():
             try:
                 environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-            except OSError:  # it has ended, or is nobody that could be looked at
+            except OSError:  # it has ended, or must not be read
                 continue
             daemon = command.endswith(f"slurmd -N {node}") or command.startswith(steps)
             if daemon or f"SLURMD_NODENAME={node}".encode() in environment:
@@ -182,7 +184,7 @@ class Cluster:
         self.ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=crashed")
 
     def restart_controller(self):
-        """The controller dies and comes back; daemons and jobs of the nodes live on."""
+        """The controller dies and is started again; daemons and jobs of the nodes keep running."""
         file = self.directory / "slurmctld.pid"
         self.ask("kill", "-KILL", file.read_text().strip())
         self.ask("slurmctld")
@@ -193,13 +195,13 @@ class Cluster:
         return [n for n, command in self._processes() if {"python", *words} <= set(command.split())]
 
     def _processes(self):
-        """Number and command line of this cluster's processes, daemons first, and of nobody else's."""
+        """Number and command line of the processes of this cluster, daemons first."""
         own = os.readlink(f"/proc/{self._first}/ns/pid")
         for pid in sorted(int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit()):
             try:
                 if os.readlink(f"/proc/{pid}/ns/pid") == own:
                     yield pid, Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-            except OSError:  # it has ended, or is nobody that could be looked at
+            except OSError:  # it has ended, or must not be read
                 continue
 
     def end(self):

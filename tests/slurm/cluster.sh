@@ -1,9 +1,9 @@
 #!/bin/bash
-# First process of the namespaces in which a test's Slurm lives: cluster.sh DIRECTORY NODES. Everything ends with it.
+# First process of the namespaces in which the Slurm of a test runs: cluster.sh DIRECTORY NODES. All others end with it.
 set -euo pipefail
 directory=$1 nodes=$2
 ip link set lo up
-# Where there is no address but loopback's, the C library resolves no names at all.
+# Without any address but that of loopback, the C library resolves no names.
 ip address add 10.255.0.1/32 dev lo
 mount --bind "$directory/etc" /etc/slurm
 mount --bind "$directory/etc/hosts" /etc/hosts
@@ -15,6 +15,6 @@ for number in $(seq "$nodes"); do
     slurmd -N "n$number"
 done
 touch "$directory/started"
-# bash takes note of orphans that end; without a child it would not wait.
+# bash reaps orphans that end; without a child it would not wait.
 sleep infinity &
 wait

@@ -1,4 +1,4 @@
-"""Drawing a module's summaries; makes ``synthetic`` importable: importlib mode adds no directory to the path."""
+"""Draws summaries, and makes ``synthetic`` importable: pytest's importlib mode adds no directory to the path."""
 
 import sys
 import warnings
@@ -11,17 +11,22 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "analysis"))
 
 @pytest.fixture
 def draw(summarized):
-    """(kind, case="two_seeds", change=...) -> figure and texts of a table, from the module's summary as changed."""
+    """(kind, case="two_seeds", change=...) -> figure and texts of a table. ``change`` gets and returns the summary."""
     from scalarization import tables
 
     def make(kind, case="two_seeds", change=lambda summary: summary):
-        summary, facts = summarized(kind, case)
+        summary, metadata = summarized(kind, case)
         with warnings.catch_warnings(action="error"):
-            return tables.draw(kind, change(summary.copy()), facts)
+            return tables.draw(kind, change(summary.copy()), metadata)
 
     return make
 
 
+def plain(text):
+    """A text in which dashes and multiplication signs are letters of the keyboard."""
+    return text.replace("\N{EN DASH}", "-").replace("\N{MULTIPLICATION SIGN}", "x")
+
+
 def line(text, start):
-    """The first line that starts so."""
-    return next(found for found in text.splitlines() if found.startswith(start))
+    """The first line that starts with a given text."""
+    return next(line for line in text.splitlines() if line.startswith(start))

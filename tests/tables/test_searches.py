@@ -1,4 +1,4 @@
-"""Tables about searches: what stands in which line, and that nothing overlaps."""
+"""Tables of searches have the numbers of the summary, and no texts overlap."""
 
 import functools
 import re
@@ -11,10 +11,10 @@ import synthetic_searches as synthetic
 from synthetic import read_back
 
 from scalarization.config import load_config
-from scalarization.experiments import Plan
-from scalarization.tables import _methods
+from scalarization.plan import load_plan
+from scalarization.tables import method_lines
 
-from .conftest import line
+from .conftest import line, plain
 
 KINDS = ["rebuttal_table_1a", "rebuttal_table_2", "table_search_cost", "table_search_on", "table_methods"]
 DEPTHS = {"family": "vit", "depth": [1, 2], "width": [48]}
@@ -30,18 +30,18 @@ METHODS = {
     "grid": {"points": [[0.2, 0.2, 0.6], [0.6, 0.2, 0.2]]},
     "pbt": {"search": "found"},
 }
-#: Case -> seeds, selected part.
+#: Case -> number of seeds, `only:`.
 CASES = {"two_seeds": (2, {}), "one_seed_absent": (1, {"capacities": ["vit_d2_w48"]})}
 
 
-def value(cell, member, split, task, metric):
+def value(cell, run, split, task, metric):
     number = {"uniform": 70, "rlw": 71, "grid": 72, "pbt": 74}[cell.method] + {"large": 0.5}.get(cell.variant, 0)
-    return None if metric != "accuracy" else number + 1.25 * member.seed + 0.1 * len(task)
+    return None if metric != "accuracy" else number + 1.25 * run.seed + 0.1 * len(task)
 
 
 @pytest.fixture(scope="module")
 def summarized(tmp_path_factory, write_config):
-    """(kind, case) -> summary and facts as a drawing gets them. Not to be changed."""
+    """(kind, case) -> summary and metadata as a drawing gets them. Tests must not change them."""
 
     @functools.cache
     def make(kind, case="two_seeds"):
@@ -60,15 +60,15 @@ def summarized(tmp_path_factory, write_config):
             seeds=seeds,
         )
         experiments = {"people": people, "sizes": sizes, "small": small}
-        wanted = {
+        artifacts = {
             "rebuttal_table_1a": {"experiments": ["people", "sizes"]},
             "rebuttal_table_2": {"experiment": "people", "searches": ["found"]},
             "table_search_cost": {"searches": list(SEARCHES)},
             "table_search_on": {"experiments": ["people", "small"], "searches": ["found"]},
             "table_methods": {"experiments": ["people", "small"]},
         }
-        content = synthetic.preset({kind: wanted[kind]}, SEARCHES, **experiments)
-        plan = Plan(load_config(write_config(directory, content, only=only)))
+        content = synthetic.preset({kind: artifacts[kind]}, SEARCHES, **experiments)
+        plan = load_plan(load_config(write_config(directory, content, only=only)))
         synthetic.write(plan, value)
         return read_back(plan, kind, directory)
 
@@ -97,17 +97,17 @@ def test_text_files_are_well_formed(draw, kind, case):
         widths = {len(re.findall(r"(?<!\\)\|", row)) for row in block.splitlines() if row.startswith("|")}
         assert len(widths) <= 1
     assert texts["tex"].isascii()
-    # Counts are whole numbers, and what there is not is not called so.
+    # Counts are whole numbers, and missing values are not written as such.
     assert not re.search(r"N=\d+\.|E=\d+\.|nan|<NA>|None", texts["md"])
 
 
-def test_population_study_is_intervals_by_sizes(draw):
+def test_population_study_has_intervals_as_rows_and_populations_as_columns(draw):
     _, texts = draw("rebuttal_table_1a", change=with_reported)
-    shallow = texts["md"].split("\n\n")[1]
+    shallow = plain(texts["md"]).split("\n\n")[1]
     assert "|  | N=3 | N=6 |" in shallow
     mean = 74 + 0.625 + 0.1 * np.mean([len(t) for t in synthetic.TASKS])
-    assert f"| E=2, Q=0.25 | {mean:.2f} ± 0.88 | – |" in shallow
-    assert f"| E=1, Q=0.25 | – | {mean + 0.5:.2f} ± 0.88 |" in shallow
+    assert f"| E=2, Q=0.25 | {mean:.2f} ± 0.88 | - |" in shallow
+    assert f"| E=1, Q=0.25 | - | {mean + 0.5:.2f} ± 0.88 |" in shallow
     assert "| trainings, N r + 1 | 3.1 | 5.2 |" in shallow
     assert "<sub>+4.00 ± 0.00</sub>" in shallow and "<sub>+4.50 ± 0.00</sub>" in shallow
     assert f"<sub>74.50 (+{mean - 74.5:.2f})</sub>" in shallow
@@ -116,8 +116,8 @@ def test_population_study_is_intervals_by_sizes(draw):
     assert "reported" not in draw("rebuttal_table_1a")[1]["md"]
 
 
-def test_grid_and_search_with_their_costs(draw):
-    figure, texts = draw("rebuttal_table_2")
+def test_grid_and_search_have_their_trainings(draw):
+    _, texts = draw("rebuttal_table_2")
     markdown = texts["md"]
     heads = ["", "trainings", "average", "95 % interval", "gender", "activity", "role", "p(gender, activity, role)"]
     assert f"| {' | '.join(heads)} |" in markdown
@@ -126,32 +126,33 @@ def test_grid_and_search_with_their_costs(draw):
     assert line(markdown, "| PBT").startswith("| PBT, N=3, E=2, Q=0.25 | 3.1 (N r + 1) | **75.")
     assert line(markdown, "| PBT").count("**") == 8
     _, texts = draw("rebuttal_table_2", "one_seed_absent")
-    assert "*not run*" in texts["md"] and "±" not in texts["md"] and _methods.NOTE_ONE_SEED in texts["md"]
+    assert "*not run*" in texts["md"] and "±" not in texts["md"] and method_lines.NOTE_ONE_SEED in texts["md"]
 
 
-def test_costs_expected_beside_measured(draw, summarized):
+def test_search_cost_has_expected_and_measured_values(draw, summarized):
     _, texts = draw("table_search_cost")
     row = summarized("table_search_cost")[0].query("search == 'large'").iloc[0]
     measured, tried = f"{row['trainings_measured']:.2f}", int(row["configurations_measured"])
-    # Of six members two copy after four of five intervals.
+    # Of six members, two exploit others after four of five intervals.
     start = r"| large, vit\_d1\_w48 | 6 | 1 | 0.25 | 0.7 | 5 | 5.20 | "
     assert line(texts["md"], r"| large").startswith(start + f"{measured} | 14 | {tried} | 75 s |")
-    assert line(texts["md"], "| random").startswith(r"| random, vit\_d1\_w48 | 3 | 2 | – | 0.7 | 3 | 3.10 | ")
+    assert line(plain(texts["md"]), "| random").startswith(r"| random, vit\_d1\_w48 | 3 | 2 | - | 0.7 | 3 | 3.10 | ")
     assert "| found | 2 | 2 | 70.0 s | 50.0 s | 9.0 s | 10.0 s |" in texts["md"]
     assert texts["md"].count("| others | ") == 1
     _, texts = draw("table_search_cost", "one_seed_absent")
     assert line(texts["md"], "| large").endswith("| not run |  |  |  |  |")
 
 
-def test_search_elsewhere_beside_the_direct_one(draw):
+def test_search_on_another_architecture_and_the_direct_search(draw):
     _, texts = draw("table_search_on")
-    rows = [found for found in texts["md"].splitlines() if found.startswith("| ") and "searched" in found]
-    assert [found.split(" | ")[0] for found in rows] == [
+    markdown = plain(texts["md"])
+    rows = [row for row in markdown.splitlines() if row.startswith("| ") and "searched" in row]
+    assert [row.split(" | ")[0] for row in rows] == [
         "| PBT, N=3, searched on itself",
         r"| PBT, N=3, searched on vit\_d1\_w48",
     ]
-    assert "1.00×" in rows[0] and re.search(r"\| 0\.\d\d× \| 22 s \|$", rows[1])
-    assert line(texts["md"], "| Uniform").endswith("| – | 1.00 | – | – |")
+    assert "1.00x" in rows[0] and re.search(r"\| 0\.\d\dx \| 22 s \|$", rows[1])
+    assert line(markdown, "| Uniform").endswith("| - | 1.00 | - | - |")
 
 
 def test_lines_of_one_method_have_their_own_numbers(draw):
@@ -167,11 +168,11 @@ def test_lines_of_one_method_have_their_own_numbers(draw):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_captions_say_where_it_is_from(root, kind):
+def test_captions_name_the_source(root, kind):
     caption = (root / "workflow" / "report" / f"{kind}.rst").read_text()
     assert re.search("appendix|rebuttal", caption)
 
 
-def test_nothing_known_of_seconds_is_no_number(draw):
+def test_unknown_search_time_is_a_dash(draw):
     _, texts = draw("table_search_on", change=lambda s: s.assign(search_seconds=pd.NA))
-    assert line(texts["md"], "| PBT, N=3, searched on itself").endswith("| – |")
+    assert line(plain(texts["md"]), "| PBT, N=3, searched on itself").endswith("| - |")

@@ -1,10 +1,7 @@
-"""All tables: Markdown, LaTeX and figure say what the summary holds, and nothing overlaps."""
+"""Tables of methods: Markdown, LaTeX and figure have the numbers of the summary, and no texts overlap."""
 
 import functools
 import re
-import subprocess
-import sys
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -13,48 +10,46 @@ import synthetic_methods as synthetic
 from matplotlib.text import Text
 from synthetic import read_back
 
-from scalarization import figures
-from scalarization.analysis import _reported
+from scalarization.analysis import reported_numbers
 from scalarization.config import load_config
-from scalarization.experiments import Plan
-from scalarization.figures import _style
-from scalarization.tables import _methods, _render
+from scalarization.plan import load_plan
+from scalarization.plotting import style
+from scalarization.tables import method_lines, render
 
-from .conftest import line
+from .conftest import line, plain
 
 KINDS = ["table_methods", "table_main", "table_costs", "table_a"]
-METHODS = {"single": {}, "grid": {"p1": [0.3, 0.5]}} | dict.fromkeys(
-    ["uniform", "rlw", "uncertainty", "imtl_l", "famo", "cagrad", "pcgrad", "rotograd"], {}
-)
+WITHOUT_OPTIONS = ("uniform", "rlw", "uncertainty", "imtl_l", "famo", "cagrad", "pcgrad", "rotograd")
+METHODS = {"single": {}, "grid": {"p1": [0.3, 0.5]}, **{method: {} for method in WITHOUT_OPTIONS}}
 CAPACITIES = {"family": "vit", "depth": [1, 2], "width": [48]}
-#: Case -> changes of the experiment, selected part.
+#: Case -> changes of the experiment, `only:`.
 CASES = {
     "two_seeds": ({}, {}),
     "one_seed_absent": ({"seeds": 1}, {"capacities": ["vit_d2_w48"]}),
 }
 
 
-def value(cell, member, split, task, metric):
+def value(cell, run, split, task, metric):
     if metric == "loss":
         return 0.5
     number = list(METHODS).index(cell.method)
-    return 80 + number + 0.37 * len(task) + (0.5 + 0.1 * number) * member.seed - 9 * (metric != "accuracy")
+    return 80 + number + 0.37 * len(task) + (0.5 + 0.1 * number) * run.seed - 9 * (metric != "accuracy")
 
 
 @pytest.fixture(scope="module")
 def summarized(tmp_path_factory, write_config):
-    """(kind, case) -> summary and facts as a drawing gets them. Not to be changed."""
+    """(kind, case) -> summary and metadata as a drawing gets them. Tests must not change them."""
 
     @functools.cache
     def make(kind, case="two_seeds"):
         changes, only = CASES[case]
         directory = tmp_path_factory.mktemp(kind)
         experiment = synthetic.experiment(methods=METHODS, architectures=CAPACITIES, **changes)
-        artifact = {"costs": "steps"} if kind in ("table_costs", "figure_1") else {"experiment": "people"}
+        artifact = {"profile": "steps"} if kind == "table_costs" else {"experiment": "people"}
         content = synthetic.preset({kind: artifact}, people=experiment)
-        plan = Plan(load_config(write_config(directory, content, **({"only": only} if only else {}))))
+        plan = load_plan(load_config(write_config(directory, content, **({"only": only} if only else {}))))
         synthetic.write_runs(plan, value)
-        synthetic.write_costs(plan, tasks=(2, 8, 40))
+        synthetic.write_profile(plan, tasks=(2, 8, 40))
         synthetic.write_store(plan, "emoji_people")
         return read_back(plan, kind, directory)
 
@@ -62,14 +57,14 @@ def summarized(tmp_path_factory, write_config):
 
 
 def with_reported(summary):
-    """Pretend that the paper reports what pcgrad and uniform reach: close for uniform, far off for pcgrad."""
+    """Pretend that the paper reports uniform and pcgrad: uniform within our interval, pcgrad far outside."""
     summary = summary.copy()
-    for method, off in (("uniform", 0.25), ("pcgrad", 30.0)):
+    for method, difference in (("uniform", 0.25), ("pcgrad", 30.0)):
         rows = (summary["method"] == method) & (summary["metric"] == "accuracy")
-        summary.loc[rows, "reported_mean"] = (summary["mean"] - off)[rows]
+        summary.loc[rows, "reported_mean"] = (summary["mean"] - difference)[rows]
         summary.loc[rows, "reported_std"] = 0.12
-        summary.loc[rows, "difference"] = off
-        summary.loc[rows, "inside"] = off < 1
+        summary.loc[rows, "difference"] = difference
+        summary.loc[rows, "within_ci"] = difference < 1
     return summary
 
 
@@ -95,15 +90,15 @@ def test_text_files_are_well_formed(draw, kind):
     assert not re.search(r"(?<!\\)[_#]", texts["tex"]) and not re.search(r"(?<!\\)%(?! needs)", texts["tex"])
     assert texts["tex"].count("{") - texts["tex"].count(r"\{") == texts["tex"].count("}") - texts["tex"].count(r"\}")
     assert texts["tex"].isascii()
-    # The same words everywhere.
+    # The figure and the text files have the same labels.
     words = {text.get_text() for text in figure.findobj(Text)}
     assert all(label in texts["md"] for label in ("PCGrad", "CAGrad") if label in words)
 
 
 def test_special_characters_are_escaped():
-    row = _render.Row("a_b", (_render.Cell("5 %", "± 1"), _render.Cell("T²|x*", bold=True)))
-    table = _render.Table([_render.Block("50 % & more_", "", ("c_1", "#2"), [_render.Group("g_h", [row])])], ["n_o"])
-    markdown, latex = _render.markdown(table), _render.latex(table)
+    row = render.Row("a_b", (render.Entry("5 %", "± 1"), render.Entry("T²|x*", bold=True)))
+    table = render.Table([render.Block("50 % & more_", "", ("c_1", "#2"), [render.Group("g_h", [row])])], ["n_o"])
+    markdown, latex = render.markdown(table), render.latex(table)
     assert r"**50 % & more\_**" in markdown and r"| *g\_h* |" in markdown
     assert r"| a\_b | 5 % ± 1 | **T²\|x\*** |" in markdown
     assert r"\textbf{50 \% \& more\_}" in latex and r"a\_b & 5 \% $\pm$ 1 & \textbf{T$^2$$|$x*} \\" in latex
@@ -131,29 +126,29 @@ def test_methods_in_groups_with_both_deviations_and_the_best_in_bold(draw, summa
     assert r"RotoGrad & \textbf{92.29} $\pm$ " in texts["tex"]
 
 
-def test_bold_is_the_best_as_printed_with_ties_without_the_baseline():
+def test_bold_is_the_best_mean_as_printed_with_ties_and_without_the_baseline():
     rows = pd.DataFrame({"method": ["single", "a", "b", "c", "d"], "mean": [99.0, 90.004, 90.0, 89.994, np.nan]})
     rows["label"] = ["SD", "A", "B", "C", "D"]
-    assert _methods.best(rows.assign(metric="accuracy")) == {"A", "B"}
-    assert _methods.best(rows.assign(metric="l1")) == {"C"}
-    assert _methods.best(rows.assign(metric="accuracy").iloc[:1]) == set()
+    assert method_lines.best_labels(rows.assign(metric="accuracy")) == {"A", "B"}
+    assert method_lines.best_labels(rows.assign(metric="l1")) == {"C"}
+    assert method_lines.best_labels(rows.assign(metric="accuracy").iloc[:1]) == set()
 
 
-def test_one_seed_and_absent_capacities_are_told(draw):
+def test_one_seed_and_capacities_that_were_not_run_are_noted(draw):
     figure, texts = draw("table_methods", "one_seed_absent")
     words = [t.get_text() for t in figure.findobj(Text)]
     assert "±" not in texts["md"] and "95 %" not in texts["md"].split("\n\n")[3]
     assert "**emoji\\_people, ViT, 1 layer, width 48**\n\n*not run*" in texts["md"]
     assert r"\textit{not run}" in texts["tex"] and "not run" in words
-    assert _methods.NOTE_ONE_SEED in words
+    assert method_lines.NOTE_ONE_SEED in words
 
 
-def test_reported_numbers_stand_below_with_difference_and_mark(draw):
+def test_reported_numbers_are_below_with_difference_and_mark(draw):
     _, texts = draw("table_methods", change=with_reported)
     rows = texts["md"].splitlines()
-    below = rows[rows.index(line(texts["md"], "| Uniform")) + 1]
-    assert below.startswith("| <sub>reported</sub> | <sub>") and "± \\[0.12\\] (+0.25)</sub> |  |  |" in below
-    assert "†" not in below
+    reported = rows[rows.index(line(texts["md"], "| Uniform")) + 1]
+    assert reported.startswith("| <sub>reported</sub> | <sub>") and "± \\[0.12\\] (+0.25)</sub> |  |  |" in reported
+    assert "†" not in reported
     assert rows[rows.index(line(texts["md"], "| PCGrad")) + 1].count("†") == 3
     assert r"{\scriptsize reported}" in texts["tex"] and r"$^\dagger$" in texts["tex"]
     assert "†" in texts["md"].splitlines()[-1]
@@ -169,31 +164,31 @@ def test_main_table_has_a_column_per_capacity(draw):
     assert line(texts["md"], "| RLW").startswith("| RLW | not run | ")
 
 
-def test_main_table_shows_the_poster(draw):
+def test_main_table_has_the_numbers_of_the_poster(draw):
     def with_poster(summary):
-        theirs = {"benchmark": "emoji_people", "method": "pcgrad", "group": "MTO, gradient-based", "label": "PCGrad"}
-        theirs |= {"task": "average", "metric": "accuracy", "present": True, "reported_mean": 44.96}
-        return pd.concat([summary.astype(object), pd.DataFrame([theirs | {"reported_std": 0.14}], dtype=object)])
+        poster = {"benchmark": "emoji_people", "method": "pcgrad", "group": "MTO, gradient-based", "label": "PCGrad"}
+        poster |= {"task": "average", "metric": "accuracy", "present": True, "reported_mean": 44.96}
+        return pd.concat([summary.astype(object), pd.DataFrame([poster | {"reported_std": 0.14}], dtype=object)])
 
-    summary = draw("table_main", change=with_poster)[1]["md"]
-    assert line(summary, "| PCGrad").endswith("| 44.96 ± \\[0.14\\] |")
-    assert "does not state the capacity" in summary
+    markdown = draw("table_main", change=with_poster)[1]["md"]
+    assert line(markdown, "| PCGrad").endswith("| 44.96 ± \\[0.14\\] |")
+    assert "does not state the capacity" in markdown
 
 
-def test_costs_put_formulas_beside_ratios(draw):
+def test_costs_have_formulas_and_measured_ratios(draw):
     _, texts = draw("table_costs")
-    markdown = texts["md"]
+    markdown = plain(texts["md"])
     assert "time, T=2 | time, T=8 | time, T=40 | memory, T=2 | memory, T=8 | memory, T=40 |" in markdown
-    assert "| PCGrad | 1 | T | T² | T | 1.67× | 5.67× | 27.00× | 1.80× | 4.20× | 17.00× |" in markdown
-    assert line(markdown, "| RotoGrad").startswith(r"| RotoGrad | 1 | 1 \[T\] | T | T (features) \[T\] | 1.20×")
-    assert line(markdown, "| PBT").endswith("| – | – | – | – | – | – |")
-    assert line(markdown, "| new").startswith("| new\\_method‡ | – | – | – | – | 2.00×")
+    assert "| PCGrad | 1 | T | T² | T | 1.67x | 5.67x | 27.00x | 1.80x | 4.20x | 17.00x |" in markdown
+    assert line(markdown, "| RotoGrad").startswith(r"| RotoGrad | 1 | 1 \[T\] | T | T (features) \[T\] | 1.20x")
+    assert line(markdown, "| PBT").endswith("| - | - | - | - | - | - |")
+    assert line(markdown, "| new").startswith("| new\\_method‡ | - | - | - | - | 2.00x")
     assert "<sub>10 ms</sub>" in markdown and "<sub>100 MiB</sub>" in markdown
     assert "Measured on: an abacus." in markdown
     assert r"T$^2$" in texts["tex"] and r"1.67$\times$" in texts["tex"]
 
 
-def test_table_a_lists_groups(draw):
+def test_table_a_lists_attributes_by_group(draw):
     _, texts = draw("table_a")
     assert "|  | train (200) | validation (50) | test (50) |" in texts["md"]
     assert "| *skin tone* |" in texts["md"]
@@ -202,57 +197,18 @@ def test_table_a_lists_groups(draw):
     assert "| tone light |" in texts["md"] and "%" not in texts["md"]
 
 
-def test_figure_1_has_a_line_per_method_on_a_logarithmic_axis(summarized):
-    summary, facts = summarized("figure_1")
-    with warnings.catch_warnings(action="error"):
-        figure = figures.draw("figure_1", summary, facts)
-        figure.draw_without_rendering()
-    (ax,) = figure.get_axes()
-    lines = {found.get_label(): found for found in ax.lines}
-    assert list(lines["PCGrad"].get_xdata()) == [2, 8, 40]
-    assert list(lines["PCGrad"].get_ydata()) == [180, 420, 1700]
-    assert ax.get_xscale() == "log" and ax.get_ylim()[0] == 0
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["2", "8", "40"]
-    legend = ax.get_legend()
-    assert [t.get_text() for t in legend.get_texts()] == ["PCGrad", "RotoGrad", "new_method", "Uniform"]
-    assert legend.get_window_extent().x0 > ax.get_window_extent().x1
-    assert legend.get_window_extent().x1 < figure.bbox.x1
-
-
-def test_figure_1_gives_each_of_eight_methods_a_look_of_its_own(summarized):
-    summary, facts = summarized("figure_1")
-    uniform = summary[summary["method"] == "uniform"]
-    others = [uniform.assign(method=f"method_{n}", label=f"method {n}") for n in range(7)]
-    (ax,) = figures.draw("figure_1", pd.concat([uniform, *others]), facts).get_axes()
-    for looks in ({drawn.get_color() for drawn in ax.lines}, {drawn.get_marker() for drawn in ax.lines}):
-        assert len(looks) == len(ax.lines) == 8
-
-
 def test_files_are_equal_for_equal_summaries(draw, tmp_path):
     contents = []
     for name in ("first", "second"):
         figure, texts = draw("table_costs")
-        _style.save(figure, tmp_path / f"{name}.pdf", tmp_path / f"{name}.png")
+        style.save(figure, tmp_path / f"{name}.pdf", tmp_path / f"{name}.png")
         contents.append(((tmp_path / f"{name}.pdf").read_bytes(), (tmp_path / f"{name}.png").read_bytes(), texts))
     assert contents[0] == contents[1]
     assert b"/CIDFontType2" in contents[0][0] and b"/Type3" not in contents[0][0]
 
 
-def test_drawing_imports_no_training_code():
-    code = """
-import importlib, pathlib, sys
-import scalarization.tables as tables
-for file in sorted(pathlib.Path(tables.__file__).parent.glob("*.py")):
-    importlib.import_module(f"scalarization.tables.{file.stem}".removesuffix(".__init__"))
-heavy = {"torch", "torchvision", "timm", "ray"} | {f"scalarization.{p}" for p in ("training", "models", "data")}
-assert not heavy & set(sys.modules), heavy & set(sys.modules)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("kind", [*KINDS, "figure_1"])
-def test_captions_say_where_it_is_from(root, kind):
+@pytest.mark.parametrize("kind", KINDS)
+def test_captions_name_the_source(root, kind):
     caption = (root / "workflow" / "report" / f"{kind}.rst").read_text()
     assert re.search("appendix|main-text|rebuttal", caption)
     if kind in ("table_methods", "table_main"):
@@ -260,4 +216,4 @@ def test_captions_say_where_it_is_from(root, kind):
 
 
 def test_reported_files_are_as_given(root):
-    assert {f.stem for f in _reported.DIRECTORY.glob("*.csv")} == {"accuracy", "costs", "population", "poster"}
+    assert {f.stem for f in reported_numbers.DIRECTORY.glob("*.csv")} == {"accuracy", "costs", "population", "poster"}

@@ -1,6 +1,7 @@
-"""Counted conflicts against a count done naively; training as without counting; going on; files."""
+"""Counted conflicts against a naive count; training as without counting; resuming; files."""
 
 import copy
+import io
 import itertools
 import signal
 
@@ -11,26 +12,31 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from timm.models.resnet import BasicBlock, ResNet
+from timm.models.resnet import BasicBlock
 
-from scalarization import models
-from scalarization.benchmarks.emoji_people import ATTRIBUTES
+from scalarization import benchmarks, models
+from scalarization.architectures import Architecture
+from scalarization.config import ViTOptions
 from scalarization.data.device import DeviceData
 from scalarization.data.prepare import prepare
 from scalarization.data.store import Store
 from scalarization.errors import StoppedError
-from scalarization.experiments import Architecture, Cell, Member
+from scalarization.models.resnet import ChannelsLastResNet
+from scalarization.specification import AttributeOutputs, DomainOutputs
 from scalarization.storage import CONFLICT_SCHEMA, read_metadata
 from scalarization.training.conflicts import ConflictCounts, CountingTrainer, gramian, stochastic_depth_of
 from scalarization.training.job import count_conflicts
-from scalarization.training.loop import GradientStep, Trainer
+from scalarization.training.loop import Trainer
+from scalarization.training.steps import ConstantStep
 
 from ..conftest import recipe, train
+from .conftest import make_cell, uniform_run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
-GROUPS = {"gender": ["male", "female"], "role": ["job", "fantasy"], "subject": ["portrait", "hand", "body_part"]}
+GROUPS = {"gender": ("male", "female"), "role": ("job", "fantasy"), "subject": ("portrait", "hand", "body_part")}
+ATTRIBUTES = benchmarks.load("emoji_people").labels.attributes
 DIGITS = ("mnist", "optdigits", "mfeat")
 RECIPE = {"augmentation": {"crop_padding": 1}}
 #: Cosines nearer to 0 than this are within rounding of it.
@@ -52,7 +58,7 @@ def batchnorm(monkeypatch):
     """Networks with BatchNorm and stochastic depth in place of ViTs."""
 
     def build(architecture, options, image_shape, outputs):
-        network = ResNet(
+        network = ChannelsLastResNet(
             BasicBlock,
             (1, 1, 1, 1),
             num_classes=outputs,
@@ -60,7 +66,7 @@ def batchnorm(monkeypatch):
             stem_type="deep",
             stem_width=2,
             channels=(4, 8, 8, 8),
-            drop_path_rate=options["drop_path"],
+            drop_path_rate=options.drop_path,
         )
         assert any(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())
         return network
@@ -68,67 +74,51 @@ def batchnorm(monkeypatch):
     monkeypatch.setattr(models, "build", build)
 
 
-def cell_of(setting, *, every=None, **changes):
+def cell_of(setting, *, every=None, domains=DIGITS, **changes):
     """Two epochs of five steps; without counting if ``every`` is not given."""
-    shared = {
-        "model": {"patch": 16 if setting == "mtl" else 8, "heads": 2, "mlp_ratio": 2, "drop_path": 0.4},
-        "recipe": recipe(**RECIPE | changes),
-        "epochs": 2,
-        "steps_per_epoch": 5,
-        "root_seed": 0,
-        "threads": 1,
-        "setting": setting,
-        "method_options": {},
-        **({} if every is None else {"conflicts": {"every": every}}),
-    }
+    model = ViTOptions(patch=16 if setting == "mtl" else 8, heads=2, mlp_ratio=2, drop_path=0.4)
     if setting == "mtl":
-        specification = {**shared, "labels": list(ATTRIBUTES), "attributes": GROUPS, "evaluated": ["people"]}
-        tasks = tuple(GROUPS)
+        tasks, outputs = tuple(GROUPS), AttributeOutputs(tuple(ATTRIBUTES), GROUPS, ("people",))
     else:
-        specification, tasks = {**shared, "classes": 10, "evaluated": list(DIGITS)}, DIGITS
-    return Cell("some", "set", tasks, Architecture("vit", 2, 8), "uniform", "base", specification, ())
+        tasks, outputs = domains, DomainOutputs(10, DIGITS)
+    settings = recipe(**RECIPE | changes)
+    return make_cell(tasks, Architecture("vit", 2, 8), model, outputs, settings, "uniform", 5, count_every=every)
 
 
 def trainer_of(kind, cell, data):
-    member = Member(0, 0, (1 / len(cell.tasks),) * len(cell.tasks))
-    return kind(cell, member, data[cell.specification["setting"]], CPU)
+    return kind(cell, uniform_run(cell), data[cell.specification.outputs.setting], CPU)
 
 
-class NaiveStep(GradientStep):
-    """Beside the training step, T separate passes in float64 over the same images through the same stochastic depth."""
+class NaiveStep(ConstantStep):
+    """As well as the training step, T separate passes in float64 over its images through its stochastic depth."""
 
-    def __init__(self, trainer):
-        super().__init__(trainer)
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
         self.cosines, self.norms = [], []
 
-    def __call__(self, batch, seed):
+    def __call__(self, batch, weights, index, seed):
         random = torch.get_rng_state()
-        network = copy.deepcopy(self.trainer.network).double()
+        network = copy.deepcopy(self.network).double()
         domains = len(batch.counts) > 1
         head = set(network.get_classifier().parameters())
         shared = [p for p in network.parameters() if domains or p not in head]
         rows = []
-        for task in range(len(self.trainer.cell.tasks)):
+        for task in range(self.num_tasks):
             torch.set_rng_state(random)
             row = np.zeros(sum(p.numel() for p in shared))
-            for part in batch.micro_batches(self.micro_batches) if self.micro_batches > 1 else [batch]:
+            for part in batch.micro_batches(self.num_micro_batches):
                 logits = network(part.images.double())
                 if domains:
                     each = torch.nn.functional.cross_entropy(logits, part.labels.long(), reduction="none")
                     loss = each[part.domains == task].sum()
                 else:
-                    columns = self.trainer.objective.columns(task)
-                    wanted = [ATTRIBUTES.index(a) for a in list(GROUPS.values())[task]]
+                    columns = self.objective.columns(task)
+                    labels = [ATTRIBUTES.index(a) for a in list(GROUPS.values())[task]]
                     loss = torch.nn.functional.binary_cross_entropy_with_logits(
-                        logits[:, columns], part.labels[:, wanted].double(), reduction="sum"
+                        logits[:, columns], part.labels[:, labels].double(), reduction="sum"
                     )
-                found = torch.autograd.grad(loss, shared, allow_unused=True)
-                row += np.concatenate(
-                    [
-                        np.zeros(p.numel()) if g is None else g.flatten().numpy()
-                        for p, g in zip(shared, found, strict=True)
-                    ]
-                )
+                gradients = torch.autograd.grad(loss, shared, materialize_grads=True)
+                row += np.concatenate([g.flatten().numpy() for g in gradients])
             rows.append(row)
         torch.set_rng_state(random)
         jacobian = np.stack(rows)
@@ -136,7 +126,13 @@ class NaiveStep(GradientStep):
         with np.errstate(invalid="ignore"):
             self.cosines.append(jacobian @ jacobian.T / np.outer(norms, norms))
         self.norms.append(norms)
-        return super().__call__(batch, seed)
+        return super().__call__(batch, weights, index, seed)
+
+
+class NaiveTrainer(Trainer):
+    def build_step(self):
+        arguments = (self.network, self.forward, self.objective, None, self.recipe, self.device, self.autocast)
+        return NaiveStep(*arguments)
 
 
 #: Setting, counted steps, recipe, networks.
@@ -154,30 +150,27 @@ CASES = {
 @pytest.fixture(params=CASES)
 def case(request):
     """Setting, every how many steps are counted, recipe."""
-    *found, fixture = CASES[request.param]
+    *case, fixture = CASES[request.param]
     if fixture:
         request.getfixturevalue(fixture)
-    return found
+    return case
 
 
 def test_counts_equal_a_naive_count(data, case):
     setting, every, recipe = case
     trainer = train(trainer_of(CountingTrainer, cell_of(setting, every=every, **recipe), data))
-    plain = trainer_of(Trainer, cell_of(setting, **recipe), data)
-    plain.gradients = NaiveStep(plain)
-    train(plain)
-    naive = plain.gradients
+    naive = train(trainer_of(NaiveTrainer, cell_of(setting, **recipe), data)).method_step
     first, second = np.triu_indices(3, 1)
     for epoch, row in enumerate(trainer.rows):
         steps = range(5 * epoch, 5 * epoch + 5)[::every]
         cosines = np.stack([naive.cosines[s][first, second] for s in steps])
-        there = np.isfinite(cosines)
+        both = np.isfinite(cosines)
         assert row["epoch"] == epoch + 1
-        assert row["steps"] == there.sum(0).tolist() and row["zero"] == (~there).sum(0).tolist()
-        surely = (there & (cosines < -ROUNDING)).sum(0)
-        perhaps = (there & (cosines < ROUNDING)).sum(0)
-        assert (surely <= row["conflicts"]).all() and (row["conflicts"] <= perhaps).all()
-        mean = [c[t].mean() if t.any() else None for c, t in zip(cosines.T, there.T, strict=True)]
+        assert row["steps"] == both.sum(0).tolist() and row["zero"] == (~both).sum(0).tolist()
+        fewest = (both & (cosines < -ROUNDING)).sum(0)
+        most = (both & (cosines < ROUNDING)).sum(0)
+        assert (fewest <= row["conflicts"]).all() and (row["conflicts"] <= most).all()
+        mean = [c[t].mean() if t.any() else None for c, t in zip(cosines.T, both.T, strict=True)]
         assert row["mean_cosine"] == pytest.approx(mean, abs=2e-4)
         norms = np.stack([naive.norms[s] for s in steps])
         present = norms > 0
@@ -192,7 +185,8 @@ def test_counts_equal_a_naive_count(data, case):
 
 def whole_state(trainer):
     optimizer = [v for s in trainer.optimizer.state_dict()["state"].values() for v in s.values()]
-    return [*trainer.network.state_dict().values(), *optimizer, trainer.loss_sum]
+    loss = torch.load(io.BytesIO(trainer.state()), weights_only=True)["loss_sum"]
+    return [*trainer.network.state_dict().values(), *optimizer, loss]
 
 
 def test_training_is_as_without_counting(data, case):
@@ -232,7 +226,7 @@ def test_resumed_at_any_step_counts_the_same(data, case):
 
 def test_state_of_another_number_of_tasks_is_refused(data):
     foreign = trainer_of(CountingTrainer, cell_of("mdl", every=1), data).state()
-    fewer = Cell(**{**vars(cell_of("mdl", every=1)), "tasks": DIGITS[:2]})
+    fewer = cell_of("mdl", every=1, domains=DIGITS[:2])
     with pytest.raises(ValueError, match="3 tasks"):
         trainer_of(CountingTrainer, fewer, data).load_state(foreign)
     with pytest.raises(ValueError):
@@ -241,31 +235,31 @@ def test_state_of_another_number_of_tasks_is_refused(data):
 
 # --- Counting itself ---
 
-jacobians = st.integers(2, 5).flatmap(
+several_jacobians = st.integers(2, 5).flatmap(
     lambda tasks: st.lists(
         arrays(np.float32, (tasks, 4), elements=st.sampled_from([-2, -1, 0, 0.5, 1, 3])), min_size=1, max_size=4
     )
 )
 
 
-@given(jacobians)
+@given(several_jacobians)
 @settings(max_examples=50)
-def test_counts_are_those_of_the_definition(found):
-    tasks = len(found[0])
+def test_counts_follow_the_definition(jacobians):
+    tasks = len(jacobians[0])
     counts = ConflictCounts(tasks, CPU)
-    for jacobian in found:
+    for jacobian in jacobians:
         counts.add(gramian(torch.from_numpy(jacobian)))
     row = counts.row()
     for number, (i, j) in enumerate(itertools.combinations(range(tasks), 2)):
-        pairs = [(m[i].astype(float), m[j].astype(float)) for m in found]
+        pairs = [(m[i].astype(float), m[j].astype(float)) for m in jacobians]
         pairs = [(a, b) for a, b in pairs if a.any() and b.any()]
         cosines = [a @ b / np.sqrt((a @ a) * (b @ b)) for a, b in pairs]
         assert row["conflicts"][number] == sum(c < 0 for c in cosines)
         assert row["steps"][number] == len(pairs)
-        assert row["zero"][number] == len(found) - len(pairs)
+        assert row["zero"][number] == len(jacobians) - len(pairs)
         assert row["mean_cosine"][number] == (pytest.approx(np.mean(cosines), abs=1e-12) if pairs else None)
     for task in range(tasks):
-        norms = [n for n in (np.linalg.norm(m[task].astype(float)) for m in found) if n]
+        norms = [n for n in (np.linalg.norm(m[task].astype(float)) for m in jacobians) if n]
         assert row["norm"][task] == (pytest.approx(np.mean(norms)) if norms else None)
     counts.reset()
     assert counts.row()["zero"] == [0] * len(row["zero"])
@@ -281,7 +275,7 @@ def test_published_pair_conflicts_and_gradients_that_are_not_finite_do_not():
 
 
 def test_products_are_summed_in_float64():
-    """In float32 the small opposed part would be lost beside the large orthogonal ones."""
+    """In float32 the small opposed part would be lost next to the large orthogonal ones."""
     jacobian = torch.zeros(2, 40000)
     jacobian[0, :100], jacobian[1, 100:200] = 1e4, 1e4
     jacobian[0, -1], jacobian[1, -1] = 1e-3, -1e-3
@@ -311,7 +305,7 @@ CELL = "digits/mnist+optdigits/vit_d2_w8/uniform/base"
 
 @pytest.fixture
 def signals():
-    """A job takes over the process's signals; give them back."""
+    """A job replaces the process's signal handlers; restore them."""
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
     before = {number: signal.getsignal(number) for number in numbers}
     yield
@@ -323,7 +317,7 @@ def signals():
 def plan_in(tiny, write_config, tmp_path):
     """(name of a folder) -> plan that counts in two seeds, with a prepared store."""
     from scalarization.config import load_config
-    from scalarization.experiments import Plan
+    from scalarization.plan import load_plan
 
     pair = tiny["experiments"]["pair"]
     tiny["benchmarks"]["digits"]["recipe"]["epochs"] = 2
@@ -332,14 +326,14 @@ def plan_in(tiny, write_config, tmp_path):
     }
 
     def plan_in(name):
-        plan = Plan(load_config(write_config(tmp_path / name, tiny)))
-        prepare(plan.store_file("digits").parent, "digits", ["mnist", "optdigits"], tmp_path)
+        plan = load_plan(load_config(write_config(tmp_path / name, tiny)))
+        prepare(plan.paths.store_file("digits").parent, "digits", ["mnist", "optdigits"], tmp_path)
         return plan
 
     return plan_in
 
 
-def test_stopped_at_every_step_a_job_comes_to_the_same_file(plan_in, signals):
+def test_job_stopped_at_every_step_writes_the_same_file(plan_in, signals):
     plan, stopped = plan_in("whole"), plan_in("stopped")
     count_conflicts(plan, [plan.counted_cell(CELL)], None)
     calls = 1
@@ -350,7 +344,7 @@ def test_stopped_at_every_step_a_job_comes_to_the_same_file(plan_in, signals):
         except StoppedError:
             calls += 1
     assert calls == 2 * 7 + 1  # after every step but a run's last
-    file, other = (p.run_file(p.counted_cell(CELL)) for p in (plan, stopped))
+    file, other = (p.paths.run_file(p.counted_cell(CELL)) for p in (plan, stopped))
     table = pq.read_table(file)
     assert table.schema.equals(CONFLICT_SCHEMA, check_metadata=False)
     assert table.to_pylist() == pq.read_table(other).to_pylist()
@@ -362,8 +356,8 @@ def test_stopped_at_every_step_a_job_comes_to_the_same_file(plan_in, signals):
     # Four steps in an epoch, of which the first and the fourth are counted.
     assert {r["steps"] + r["zero"] for r in rows} == {2}
     assert all(0 <= r["conflicts"] <= r["steps"] and r["norm_i"] > 0 and 0 < r["validation"] < 100 for r in rows)
-    facts = read_metadata(file)
-    assert facts["specification"]["conflicts"] == {"every": 3} and facts["code"] and facts["data"]
+    metadata = read_metadata(file)
+    assert metadata["specification"]["conflicts"] == {"every": 3} and metadata["code"] and metadata["data"]
     assert not list(file.parent.rglob("*.part")) and not list(plan.config.results.rglob("*.ckpt"))
 
 
@@ -371,7 +365,7 @@ def test_finished_counts_are_taken_from_their_record(plan_in, signals):
     plan = plan_in("once")
     cell = plan.counted_cell(CELL)
     count_conflicts(plan, [cell], None)
-    file = plan.run_file(cell)
+    file = plan.paths.run_file(cell)
     rows, records = pq.read_table(file).to_pylist(), sorted(plan.config.results.rglob("finished.json"))
     times = [r.stat().st_mtime_ns for r in records]
     file.unlink()

@@ -1,5 +1,6 @@
-"""Dense prediction in the training loop: masked losses, task gradients on what is shared, every method, resuming."""
+"""Dense prediction in the training loop: masked losses, gradients of shared parameters, every method, resuming."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -15,16 +16,17 @@ from dense_data import SPLITS, arrays, standardised
 
 from scalarization import methods, models
 from scalarization.architectures import Architecture
+from scalarization.config import DenseOptions
 from scalarization.data.dense import DenseDeviceData
-from scalarization.experiments import Cell, Member
-from scalarization.methods._base import Aggregated
-from scalarization.training import loop
-from scalarization.training.dense_objective import DenseObjective
+from scalarization.methods.base import Aggregated
+from scalarization.plan.cells import Run
+from scalarization.specification import DenseOutputs
 from scalarization.training.gradients import Batch, TaskGradients
 from scalarization.training.loop import Trainer
+from scalarization.training.objectives import DenseObjective
 
 from ..conftest import recipe, train
-from .conftest import parameters
+from .conftest import TRAINED, make_cell, parameters, uniform_run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -38,7 +40,6 @@ RECIPE = {
     "eval_every": 2,
     "augmentation": {"crop_padding": 3, "flip": True},
 }
-TRAINED = sorted(n for n in methods.names() if hasattr(methods.load(n), "build"))
 
 
 @pytest.fixture(scope="module")
@@ -52,24 +53,13 @@ def data(store):
 
 
 def cell_of(method="uniform", tasks=TASKS, shared=2, skips=False, steps=2, **changes):
-    specification = {
-        "model": {"channels": 16, "upsampling": "nearest", "skips": skips},
-        "recipe": recipe(**RECIPE | changes),
-        "epochs": 2,
-        "steps_per_epoch": steps,
-        "root_seed": 0,
-        "threads": 1,
-        "setting": "mtl",
-        "maps": tasks,
-        "evaluated": ["made_up"],
-        "method_options": methods.with_defaults(method, {}),
-    }
+    model, outputs = DenseOptions(channels=16, skips=skips), DenseOutputs(tasks, ("random",))
     architecture = Architecture("dense", 26, 4, shared)
-    return Cell("made_up", "set", tuple(tasks), architecture, method, "base", specification, ())
+    return make_cell(tasks, architecture, model, outputs, recipe(**RECIPE | changes), method, steps)
 
 
 def trainer_of(cell, data, weights=None):
-    return Trainer(cell, Member(0, 0, weights or (1 / len(cell.tasks),) * len(cell.tasks)), data, CPU)
+    return Trainer(cell, Run(0, 0, weights) if weights else uniform_run(cell), data, CPU)
 
 
 def trained(cell, data, weights=None, steps=None):
@@ -95,20 +85,20 @@ def as_tensors(predicted, labels):
 
 def test_losses_are_means_over_known_values():
     predicted, labels = random_batch()
-    objective = DenseObjective("made_up", TASKS)
+    objective = DenseObjective("random", TASKS)
     maps, targets = as_tensors(predicted, labels)
     counts = objective.counts(targets, torch.zeros(6))
     assert counts.tolist() == [np.isfinite(labels[:, :1]).sum(), np.isfinite(labels[:, 1:]).sum()]
     expected = [np.nanmean(abs(predicted - labels)[:, part]) for part in (slice(0, 1), slice(1, 3))]
-    found = objective.task_losses(maps, targets, torch.zeros(6), counts)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    losses = objective.task_losses(maps, targets, torch.zeros(6), counts)
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
     loss = objective.loss(maps, targets, (0.3, 0.7))
     assert loss.item() == pytest.approx(0.3 * expected[0] + 0.7 * expected[1], rel=1e-5)
 
 
 def test_micro_batches_add_up_though_their_pixels_are_unequal():
     maps, targets = as_tensors(*random_batch())
-    objective = DenseObjective("made_up", TASKS)
+    objective = DenseObjective("random", TASKS)
     counts = objective.counts(targets, torch.zeros(6))
     whole = objective.loss(maps, targets, (0.3, 0.7))
     rows = [slice(0, 2), slice(2, 4), slice(4, 6)]
@@ -121,7 +111,7 @@ def test_micro_batches_add_up_though_their_pixels_are_unequal():
 def test_unknown_maps_add_nothing():
     predicted, labels = random_batch()
     labels[:, 1:] = np.nan
-    objective = DenseObjective("made_up", TASKS)
+    objective = DenseObjective("random", TASKS)
     maps, targets = as_tensors(predicted, labels)
     maps = tuple(m.requires_grad_() for m in maps)
     losses = objective.task_losses(maps, targets, torch.zeros(6), objective.counts(targets, torch.zeros(6)))
@@ -133,7 +123,7 @@ def test_unknown_maps_add_nothing():
 
 @pytest.mark.parametrize("method", ["uniform", "uncertainty", "pcgrad", "rotograd"])
 @pytest.mark.parametrize("unknown", [["deep"], ["deep", "plain"]])
-def test_a_batch_without_any_known_pixel_of_a_task_is_survived(data, method, unknown):
+def test_training_survives_a_batch_without_any_known_pixel_of_a_task(data, method, unknown):
     trainer = trainer_of(cell_of(method), data)
     whole = trainer.data.batch
 
@@ -155,9 +145,9 @@ def test_a_batch_without_any_known_pixel_of_a_task_is_survived(data, method, unk
 
 
 def test_metrics_are_means_over_the_whole_split(data, store, monkeypatch):
-    monkeypatch.setattr("scalarization.training.dense_objective.BATCH", 5)
+    monkeypatch.setattr("scalarization.training.objectives.dense.BATCH", 5)
     trainer = trained(cell_of(), data, (0.3, 0.7))
-    found = {(r["split"], r["task"], r["metric"]): r["value"] for r in trainer.rows if r["epoch"] == 2}
+    values = {(r["split"], r["task"], r["metric"]): r["value"] for r in trainer.rows if r["epoch"] == 2}
     first = 0
     for split, size in SPLITS.items():
         numbers = range(first, first + size)
@@ -168,18 +158,18 @@ def test_metrics_are_means_over_the_whole_split(data, store, monkeypatch):
         for task, maps in zip(TASKS, predicted, strict=True):
             target = standardised(store, task, np.stack([arrays(n)[task] for n in numbers]))
             errors = abs(maps.permute(0, 2, 3, 1).double().numpy() - target)
-            assert found[split, task, "l1"] == pytest.approx(np.nanmean(errors), rel=1e-4)
-            facts = store.facts["maps"][task]
-            median = (np.array(facts["median"]) - facts["mean"]) / facts["std"]
-            assert found[split, task, "l1_constant"] == pytest.approx(np.nanmean(abs(median - target)), rel=1e-4)
+            assert values[split, task, "l1"] == pytest.approx(np.nanmean(errors), rel=1e-4)
+            statistics = store.maps[task]
+            median = (np.array(statistics["median"]) - statistics["mean"]) / statistics["std"]
+            assert values[split, task, "l1_constant"] == pytest.approx(np.nanmean(abs(median - target)), rel=1e-4)
 
 
 def test_no_constant_is_better_than_the_median_on_the_train_split(store):
     for task in ("deep", "copy"):
         target = standardised(store, task, np.stack([arrays(n)[task] for n in range(SPLITS["train"])]))
-        facts = store.facts["maps"][task]
+        statistics = store.maps[task]
         for channel in range(target.shape[3]):
-            median = (facts["median"][channel] - facts["mean"][channel]) / facts["std"][channel]
+            median = (statistics["median"][channel] - statistics["mean"][channel]) / statistics["std"][channel]
             values = target[..., channel][np.isfinite(target[..., channel])]
             best = abs(values - median).mean()
             assert all(abs(values - median - shift).mean() >= best - 1e-9 for shift in (-0.1, -1e-3, 1e-3, 0.1))
@@ -225,8 +215,8 @@ def test_task_gradients_equal_separate_passes(data, shared, skips):
     assert not {id(p) for p in gradients.shared} & {id(p) for p in head}
     own = 0.0
     for task in range(2):
-        found = objective.task_losses(network(batch.images), batch.labels, domains, batch.counts)
-        both = torch.autograd.grad(found[task], [*gradients.shared, *head], materialize_grads=True)
+        task_losses = objective.task_losses(network(batch.images), batch.labels, domains, batch.counts)
+        both = torch.autograd.grad(task_losses[task], [*gradients.shared, *head], materialize_grads=True)
         expected = torch.cat([g.flatten() for g in both[: len(gradients.shared)]])
         torch.testing.assert_close(jacobian[task], expected, rtol=1e-5, atol=1e-7)
         own = own + torch.cat([g.flatten() for g in both[len(gradients.shared) :]]) / 2
@@ -251,20 +241,22 @@ class Mean(torch.nn.Module):
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("skips", [False, True])
 def test_mean_of_task_gradients_trains_like_uniform_weights(data, monkeypatch, optimizer, skips):
-    """Shared and own parameters alike; fused optimisers would mistake gradients that lie otherwise in memory."""
-    build = methods.build
-    monkeypatch.setattr(
-        loop.methods, "build", lambda name, *rest: Aggregated(Mean()) if name == "pcgrad" else build(name, *rest)
-    )
+    """Shared and own parameters alike; fused optimisers would misread gradients with another memory layout."""
     lr = {"sgd": 0.05, "adamw": 1e-5}[optimizer]
-    uniform, mean = (trained(cell_of(m, skips=skips, optimizer=optimizer, lr=lr), data) for m in ("uniform", "pcgrad"))
+    uniform, cell = (cell_of(m, skips=skips, optimizer=optimizer, lr=lr) for m in ("uniform", "pcgrad"))
+    uniform = trained(uniform, data)
+    info = dataclasses.replace(methods.load("pcgrad"), build=lambda *_: Aggregated(Mean()))
+    monkeypatch.setattr(methods, "load", lambda name: info)
+    mean = trained(cell, data)
+    monkeypatch.undo()
     before = parameters(trainer_of(cell_of(skips=skips), data))
     moved = (parameters(uniform) - before).norm()
-    assert (parameters(mean) - parameters(uniform)).norm() < 0.02 * moved
+    # Rounding differs between processors; a misread gradient moves parameters about as far as a step does.
+    assert (parameters(mean) - parameters(uniform)).norm() < 0.05 * moved
 
 
 def test_weights_multiply_the_losses(data):
-    """All weight on one task trains it like its baseline, whatever the other task has of its own."""
+    """All weight on one task trains it like its baseline, whatever the other task's own parts are."""
     single = trained(cell_of(tasks={"plain": 2}, shared=5), data)
     joint = trained(cell_of(tasks={"plain": 2, "deep": 1}, shared=5), data, (1.0, 0.0))
     torch.testing.assert_close(
@@ -277,7 +269,7 @@ def test_weights_multiply_the_losses(data):
 
 @pytest.mark.parametrize("method", ["uniform", "imtl_l"])
 def test_accumulation_takes_means_over_all_micro_batches(data, method, monkeypatch):
-    # BatchNorm sees micro-batches: with its running statistics all sees the same.
+    # BatchNorm sees micro-batches; with its running statistics they are normalised like the whole batch.
     monkeypatch.setattr(torch.nn.Module, "train", lambda self, mode=True: self.eval() if mode else self)
     monkeypatch.setattr(torch.nn.Module, "eval", _eval)
     once, parts = (trained(cell_of(method, accumulate=k), data, steps=1) for k in (1, 4))
@@ -291,11 +283,11 @@ def _eval(module):
     return module
 
 
-# --- Every method, and going on ---
+# --- Every method, and resuming ---
 
 
 @pytest.mark.parametrize("method", ["uniform", *TRAINED])
-def test_every_method_goes_on_bit_for_bit(data, method):
+def test_every_method_resumes_bit_for_bit(data, method):
     cell = cell_of(method)
     whole = trained(cell, data)
     assert parameters(whole).isfinite().all()
@@ -304,7 +296,7 @@ def test_every_method_goes_on_bit_for_bit(data, method):
     resumed.load_state(half.state())
     train(resumed)
     state, other = resumed.network.state_dict(), whole.network.state_dict()
-    assert all(torch.equal(state[k], other[k]) for k in state)  # running statistics of BatchNorm, too
+    assert all(torch.equal(state[k], other[k]) for k in state)  # running statistics of BatchNorm included
     assert json.dumps(resumed.rows) == json.dumps(whole.rows)
 
 

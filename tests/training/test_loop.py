@@ -1,6 +1,7 @@
-"""One run: against a loop written by hand, its metrics, and going on bit for bit from wherever it was left."""
+"""One run: against a loop written by hand, its metrics, and resuming bit for bit from any step."""
 
 import copy
+import io
 import math
 
 import pytest
@@ -8,7 +9,11 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 
 from scalarization import seeds
+from scalarization.training.loop import Trainer
 from scalarization.training.objectives import DomainObjective
+from scalarization.weights import WeightSchedule
+
+from .conftest import parameters
 
 NO_AUGMENTATION = {"crop_padding": 0, "flip": False, "randaugment": None}
 
@@ -36,20 +41,18 @@ def state_of(trainer):
         "optimizer": trainer.optimizer.state_dict(),
         "rows": trainer.rows,
         "step": trainer.step,
-        "consumed": trainer.consumed,
-        "loss_sum": trainer.loss_sum,
-        "loss_steps": trainer.loss_steps,
+        "saved": torch.load(io.BytesIO(trainer.state()), weights_only=True),
     }
 
 
 # --- Against a loop written by hand ---
 
 
-@pytest.mark.parametrize("member", [0, 1])
-def test_trainer_equals_a_plain_loop(tiny, trainer_of, train, digits_store, member):
+@pytest.mark.parametrize("number", [0, 1])
+def test_trainer_equals_a_plain_loop(tiny, trainer_of, train, digits_store, number):
     tiny["benchmarks"]["digits"]["model"]["drop_path"] = 0.0
-    trainer = trainer_of(tiny, member=member, augmentation=NO_AUGMENTATION, weight_decay=0.3)
-    weights = ((0.3, 0.7), (0.7, 0.3))[member]
+    trainer = trainer_of(tiny, number=number, augmentation=NO_AUGMENTATION, weight_decay=0.3)
+    weights = ((0.3, 0.7), (0.7, 0.3))[number]
 
     with torch.random.fork_rng():
         torch.manual_seed(seeds.integers(0, 0, "initialisation", size=1)[0])
@@ -64,7 +67,7 @@ def test_trainer_equals_a_plain_loop(tiny, trainer_of, train, digits_store, memb
     decayed = [p for p in network.parameters() if not any(p is q for q in plain)]
     groups = [{"params": plain, "weight_decay": 0.0}, {"params": decayed, "weight_decay": 0.3}]
     optimizer = torch.optim.AdamW(groups, fused=True)
-    normalisation = digits_store.facts["normalisation"]
+    normalisation = digits_store.metadata["normalisation"]
     mean, std = (torch.tensor(normalisation[k])[:, None, None] for k in ("mean", "std"))
     domains, rows, _ = trainer.sampler.epoch(0, 4, weights, [0, 0])  # 800 images of optdigits / 200
     network.train()
@@ -91,18 +94,55 @@ def test_loss_falls(tiny, trainer_of, train):
     assert losses[0] == pytest.approx(math.log(10), abs=0.5) and losses[-1] < losses[0] - 0.3
 
 
-def test_members_of_a_seed_start_alike_and_seeds_differ(tiny, trainer_of):
+def test_runs_of_a_seed_start_alike_and_seeds_differ(tiny, trainer_of):
     tiny["experiments"]["pair"]["seeds"] = 2
-    first, second_seed, other_weights = (trainer_of(tiny, member=m).network.state_dict() for m in (0, 1, 2))
+    first, second_seed, other_weights = (trainer_of(tiny, number=n).network.state_dict() for n in (0, 1, 2))
     assert_same(dict(first), dict(other_weights))
     assert not torch.equal(first["head.weight"], second_seed["head.weight"])
 
 
-def test_making_and_training_leave_the_global_state_alone(tiny, trainer_of, train):
+def test_building_and_training_leave_the_global_state_alone(tiny, trainer_of, train):
     torch.manual_seed(7)
     before = torch.get_rng_state()
     train(trainer_of(tiny), until=6)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_schedule_determines_the_weights_of_each_epoch(tiny, trainer_of, train):
+    """Sampling probabilities of 0 and 1 show which weights an epoch was trained with."""
+    trainer = trainer_of(tiny, epochs=3)
+    assert trainer.schedule == WeightSchedule.constant((0.3, 0.7))
+    trainer.set_schedule(WeightSchedule(((1.0, 0.0), (0.0, 1.0), (1.0, 0.0))))
+    drawn = []
+    trainer.objective.counts = lambda labels, domains: drawn.append(set(domains.tolist())) or torch.ones(2)
+    train(trainer)
+    assert drawn == [{0}] * 4 + [{1}] * 4 + [{0}] * 4
+
+
+def test_schedule_may_be_handed_in(tiny, trainer_of, digits_data):
+    trainer = trainer_of(tiny)
+    schedule = WeightSchedule.constant((0.9, 0.1))
+    other = Trainer(trainer.cell, trainer.run, digits_data, trainer.device, schedule)
+    assert other.schedule is schedule
+
+
+def test_loss_is_taken_once(tiny, trainer_of):
+    trainer = trainer_of(tiny)
+    trainer.train_epoch(lambda: None)
+    loss = trainer.mean_loss
+    assert loss > 1 and trainer.take_mean_loss() == loss and trainer.take_mean_loss() == 0
+    trainer.train_epoch(lambda: None)
+    assert trainer.take_mean_loss() != loss
+
+
+def test_rewound_trainer_repeats_the_schedule_with_its_parameters(tiny, trainer_of):
+    trainer = trainer_of(tiny)
+    trainer.train_epoch(lambda: None)
+    trained = parameters(trainer)
+    trainer.rewind()
+    assert (trainer.step, trainer.epoch) == (0, 0) and torch.equal(parameters(trainer), trained)
+    trainer.train_epoch(lambda: None)
+    assert trainer.epoch == 1 and not torch.equal(parameters(trainer), trained)
 
 
 # --- Metrics ---
@@ -114,7 +154,7 @@ def test_evaluation_equals_one_image_at_a_time_in_double_precision(tiny, trainer
     train(trainer)
     network = trainer.network.eval()
     start, size = digits_data.start(domain, split), digits_data.size(domain, split)
-    found = DomainObjective(["mnist"], 10).evaluate(network, digits_data, "mnist", start, size)["mnist"]
+    metrics = DomainObjective(["mnist"], 10).evaluate(network, digits_data, "mnist", start, size)["mnist"]
     exact = copy.deepcopy(network).double()
     losses, right = [], 0
     with torch.no_grad():
@@ -123,15 +163,15 @@ def test_evaluation_equals_one_image_at_a_time_in_double_precision(tiny, trainer
             label = int(digits_data.labels[row])
             right += max(range(10), key=logits.__getitem__) == label
             losses.append(math.log(sum(math.exp(x) for x in logits)) - logits[label])
-    assert found["accuracy"] == pytest.approx(100 * right / size)
-    assert found["loss"] == pytest.approx(sum(losses) / size, rel=1e-5)
-    assert 30 < found["accuracy"] < 100  # trained far enough that errors of a few images would show
+    assert metrics["accuracy"] == pytest.approx(100 * right / size)
+    assert metrics["loss"] == pytest.approx(sum(losses) / size, rel=1e-5)
+    assert 30 < metrics["accuracy"] < 100  # trained far enough that errors of a few images would show
 
 
 def keys(rows):
-    found = [(r["epoch"], r["split"], r["task"], r["metric"]) for r in rows]
-    assert len(found) == len(set(found))
-    return set(found)
+    keys = [(r["epoch"], r["split"], r["task"], r["metric"]) for r in rows]
+    assert len(keys) == len(set(keys))
+    return set(keys)
 
 
 def both(epoch, splits, tasks):
@@ -165,18 +205,18 @@ def test_mean_loss_is_that_of_the_batches_since_the_last_evaluation(tiny, traine
     losses = []
     cross_entropy = torch.nn.functional.cross_entropy
 
-    def noted(logits, labels, **options):
+    def recorded(logits, labels, **options):
         loss = cross_entropy(logits, labels, **options)
         if loss.requires_grad:
             losses.append(loss.item())
         return loss
 
-    monkeypatch.setattr(torch.nn.functional, "cross_entropy", noted)
+    monkeypatch.setattr(torch.nn.functional, "cross_entropy", recorded)
     trainer = trainer_of(tiny)
     train(trainer)
-    found = [r["value"] for r in trainer.rows if r["split"] == "batches"]
+    reported = [r["value"] for r in trainer.rows if r["split"] == "batches"]
     assert len(losses) == 12  # 3 epochs of 4 steps
-    assert found == pytest.approx([sum(losses[:8]) / 8, sum(losses[8:]) / 4], rel=1e-6)
+    assert reported == pytest.approx([sum(losses[:8]) / 8, sum(losses[8:]) / 4], rel=1e-6)
 
 
 def test_training_subset_is_the_beginning_of_the_shuffled_split(tiny, trainer_of, train, digits_data):
@@ -202,7 +242,7 @@ def test_metrics_do_not_depend_on_when_they_are_taken(tiny, trainer_of, train):
     assert last[0] == last[1]
 
 
-# --- Going on ---
+# --- Resuming ---
 
 
 @pytest.fixture(params=["grid", "single"])
@@ -279,7 +319,7 @@ def test_bfloat16_trains(tiny, trainer_of, train):
 
 def test_float32_is_the_default_on_a_cpu(tiny, trainer_of, train):
     trainer = trainer_of(tiny)
-    assert trainer.recipe["precision"] == "auto" and trainer.forward is trainer.network  # not compiled either
+    assert trainer.recipe.precision == "auto" and trainer.forward is trainer.network  # not compiled either
     seen = []
     trainer.network.head.register_forward_hook(lambda *args: seen.append(args[2].dtype))
     train(trainer, until=1)
@@ -287,7 +327,7 @@ def test_float32_is_the_default_on_a_cpu(tiny, trainer_of, train):
 
 
 @pytest.mark.parametrize("given", [True, "auto"])
-def test_compiled_run_comes_to_the_same(given, tiny, trainer_of, train, monkeypatch):
+def test_compiled_run_trains_the_same_model(given, tiny, trainer_of, train, monkeypatch):
     """Traced by torch.compile as in a real run, executed op by op: generating code takes a minute on a CPU."""
     real, compiled = torch.compile, []
 
@@ -304,6 +344,6 @@ def test_compiled_run_comes_to_the_same(given, tiny, trainer_of, train, monkeypa
     train(trainer, until=7)
     left = trainer.state()
     trainer = trainer_of(tiny)
-    trainer.load_state(left)  # what a compiled run has saved fits a network that is not
+    trainer.load_state(left)  # the state of a compiled run fits a network that is not compiled
     train(trainer)
     assert trainer.rows[-1]["value"] == pytest.approx(plain.rows[-1]["value"], rel=1e-4)

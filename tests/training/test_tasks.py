@@ -1,5 +1,6 @@
-"""Multi-task training, gradients of tasks, methods in the loop, accumulation, costs."""
+"""Multi-task training, gradients of tasks, methods in the loop, accumulation, profile."""
 
+import dataclasses
 import itertools
 import json
 
@@ -9,19 +10,21 @@ import torch
 from sklearn.metrics import balanced_accuracy_score
 
 from scalarization import methods, models
+from scalarization.architectures import Architecture
+from scalarization.config import ViTOptions
 from scalarization.data.device import DeviceData
 from scalarization.data.prepare import prepare
 from scalarization.data.store import Store
-from scalarization.experiments import Architecture, Cell, Member
-from scalarization.methods._base import Aggregated
-from scalarization.training import loop
-from scalarization.training.bench import measure
+from scalarization.methods.base import Aggregated
+from scalarization.plan.cells import Profile
+from scalarization.specification import AttributeOutputs, DomainOutputs
 from scalarization.training.gradients import Batch, TaskGradients
 from scalarization.training.loop import Trainer
 from scalarization.training.objectives import AttributeObjective, DomainObjective
+from scalarization.training.profile import measure
 
 from ..conftest import recipe, train
-from .conftest import parameters
+from .conftest import TRAINED, make_cell, parameters, uniform_run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -30,7 +33,6 @@ GROUPS = {"gender": ["male", "female"], "role": ["job", "fantasy"], "subject": [
 RECIPE = {"lr": 3e-3, "warmup_epochs": 1, "eval_every": 2, "augmentation": {"crop_padding": 0}}
 #: Where two ways of summing are compared: AdamW blows the rounding of gradients that are 0 up to whole steps.
 SGD = {"optimizer": "sgd", "lr": 0.1}
-TRAINED = sorted(n for n in methods.names() if hasattr(methods.load(n), "build"))
 
 
 @pytest.fixture(scope="module")
@@ -48,36 +50,24 @@ def digits(tmp_path_factory):
     return DeviceData(Store(directory / "dataset.json"), ["mnist", "optdigits", "mfeat"], CPU)
 
 
-def cell_of(benchmark, tasks, method, changes, patch, **more):
-    specification = {
-        "model": {"patch": patch, "heads": 2, "mlp_ratio": 2, "drop_path": 0.2},
-        "recipe": recipe(**RECIPE | changes),
-        "epochs": 2,
-        "steps_per_epoch": 3,
-        "root_seed": 0,
-        "threads": 1,
-        "method_options": methods.with_defaults(method, {}),
-        **more,
-    }
-    return Cell(benchmark, "set", tuple(tasks), Architecture("vit", 2, 8), method, "base", specification, ())
+def cell_of(tasks, method, changes, patch, outputs, drop_path=0.2):
+    model = ViTOptions(patch=patch, heads=2, mlp_ratio=2, drop_path=drop_path)
+    return make_cell(tasks, Architecture("vit", 2, 8), model, outputs, recipe(**RECIPE | changes), method, 3)
 
 
-def people_cell(store, method="uniform", groups=GROUPS, **changes):
-    labels = {"labels": store.facts["attributes"], "attributes": groups}
-    return cell_of("emoji_people", groups, method, changes, 16, setting="mtl", evaluated=["people"], **labels)
+def people_cell(store, method="uniform", groups=GROUPS, drop_path=0.2, **changes):
+    attributes = {task: tuple(names) for task, names in groups.items()}
+    outputs = AttributeOutputs(tuple(store.metadata["attributes"]), attributes, ("people",))
+    return cell_of(groups, method, changes, 16, outputs, drop_path)
 
 
-def digits_cell(tasks=("mnist", "optdigits", "mfeat"), method="uniform", **changes):
-    return cell_of("digits", tasks, method, changes, 8, setting="mdl", evaluated=list(tasks), classes=10)
+def digits_cell(tasks=("mnist", "optdigits", "mfeat"), method="uniform", drop_path=0.2, **changes):
+    return cell_of(tasks, method, changes, 8, DomainOutputs(10, tuple(tasks)), drop_path)
 
 
-def uniform_member(cell):
-    return Member(0, 0, (1 / len(cell.tasks),) * len(cell.tasks))
-
-
-def trained(cell, data, member=None, steps=None):
-    """A trainer after `steps` steps (default: all of them)."""
-    return train(Trainer(cell, member or uniform_member(cell), data, CPU), steps)
+def trained(cell, data, steps=None):
+    """A trainer of uniform weights after `steps` steps (default: all of them)."""
+    return train(Trainer(cell, uniform_run(cell), data, CPU), steps)
 
 
 def reference_losses(logits, labels):
@@ -118,17 +108,17 @@ def test_attribute_metrics_equal_scikit_learns(people):
     start, size = data.start("people", "test"), data.size("people", "test")
     with torch.inference_mode():
         logits = trainer.network.eval()(data.normalise(data.images[start : start + size])).double().numpy()
-    columns = [store.facts["attributes"].index(a) for group in GROUPS.values() for a in group]
+    columns = [store.metadata["attributes"].index(a) for group in GROUPS.values() for a in group]
     truth = store.labels("people", "test")[:, columns]
     balanced = [100 * balanced_accuracy_score(t, p) for t, p in zip(truth.T, logits.T > 0, strict=True)]
     accuracy = 100 * ((logits > 0) == truth).mean(0)
-    found = {(r["task"], r["metric"]): r["value"] for r in trainer.rows if (r["split"], r["epoch"]) == ("test", 2)}
-    assert set(found) == set(itertools.product(GROUPS, ("accuracy", "balanced_accuracy", "loss")))
+    values = {(r["task"], r["metric"]): r["value"] for r in trainer.rows if (r["split"], r["epoch"]) == ("test", 2)}
+    assert set(values) == set(itertools.product(GROUPS, ("accuracy", "balanced_accuracy", "loss")))
     for first, task in ((0, "gender"), (2, "role"), (4, "subject")):
         part = slice(first, first + len(GROUPS[task]))
-        assert found[task, "accuracy"] == pytest.approx(np.mean(accuracy[part]), abs=1e-9)
-        assert found[task, "balanced_accuracy"] == pytest.approx(np.mean(balanced[part]), abs=1e-9)
-        assert found[task, "loss"] == pytest.approx(reference_losses(logits, truth)[part].mean(), rel=1e-5)
+        assert values[task, "accuracy"] == pytest.approx(np.mean(accuracy[part]), abs=1e-9)
+        assert values[task, "balanced_accuracy"] == pytest.approx(np.mean(balanced[part]), abs=1e-9)
+        assert values[task, "loss"] == pytest.approx(reference_losses(logits, truth)[part].mean(), rel=1e-5)
 
 
 def jacobian_by_hand(network, objective, batch, parameters):
@@ -136,12 +126,8 @@ def jacobian_by_hand(network, objective, batch, parameters):
     rows = []
     for task in range(len(objective.tasks)):
         losses = objective.task_losses(network(batch.images), batch.labels, batch.domains, batch.counts)
-        found = torch.autograd.grad(losses[task], parameters, allow_unused=True)
-        rows.append(
-            torch.cat(
-                [torch.zeros(p.numel()) if g is None else g.flatten() for p, g in zip(parameters, found, strict=True)]
-            )
-        )
+        gradients = torch.autograd.grad(losses[task], parameters, materialize_grads=True)
+        rows.append(torch.cat([g.flatten() for g in gradients]))
     return torch.stack(rows)
 
 
@@ -156,9 +142,9 @@ def batch_of(data, objective, images=30):
 @pytest.mark.parametrize("include_heads", [False, True])
 @pytest.mark.parametrize("at_once", ["one after the other", None, 1, 2])
 def test_multi_task_gradients_equal_separate_passes(people, include_heads, at_once):
-    """As on a CPU, and in batches as on CUDA: of all three tasks, of one, of two and the one that is left."""
+    """As on a CPU, and in batches as on CUDA: of all three tasks, of one, of two (the last batch has one)."""
     data, store = people
-    trainer = Trainer(cell := people_cell(store), uniform_member(cell), data, CPU)
+    trainer = Trainer(cell := people_cell(store), uniform_run(cell), data, CPU)
     network = trainer.network.double().eval()
     objective, batch = trainer.objective, batch_of(data, trainer.objective)
     gradients = TaskGradients(network, objective, trainer.autocast, include_heads)
@@ -180,7 +166,7 @@ def test_multi_task_gradients_equal_separate_passes(people, include_heads, at_on
 
 
 def test_multi_domain_gradients_equal_separate_passes(digits):
-    trainer = Trainer(cell := digits_cell(), uniform_member(cell), digits, CPU)
+    trainer = Trainer(cell := digits_cell(), uniform_run(cell), digits, CPU)
     network = trainer.network.double().eval()
     batch = batch_of(digits, trainer.objective)
     gradients = TaskGradients(network, trainer.objective, trainer.autocast)
@@ -205,25 +191,22 @@ class Mean(torch.nn.Module):
 
 def test_mean_of_task_gradients_trains_like_uniform_weights(people, monkeypatch):
     data, store = people
-    monkeypatch.setattr(
-        loop.methods, "build", lambda name, options, tasks: Aggregated(Mean()) if name == "mean" else None
-    )
-    monkeypatch.setattr(loop.methods, "with_defaults", lambda name, options: {})
     uniform = trained(people_cell(store, **SGD), data)
-    cell = people_cell(store, **SGD)
-    mean = trained(Cell(**{**vars(cell), "method": "mean"}), data)
+    info = dataclasses.replace(methods.load("pcgrad"), build=lambda *_: Aggregated(Mean()))
+    monkeypatch.setattr(methods, "load", lambda name: info)
+    mean = trained(people_cell(store, "pcgrad", **SGD), data)
     torch.testing.assert_close(parameters(mean), parameters(uniform), rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("method", TRAINED)
-def test_every_method_goes_on_bit_for_bit(people, digits, method):
+def test_every_method_resumes_bit_for_bit(people, digits, method):
     data, store = people
     for cell, images in ((people_cell(store, method), data), (digits_cell(method=method), digits)):
         whole = trained(cell, images)
         assert torch.isfinite(parameters(whole)).all()
         for steps in (2, 5):
             half = trained(cell, images, steps=steps)
-            resumed = Trainer(cell, uniform_member(cell), images, CPU)
+            resumed = Trainer(cell, uniform_run(cell), images, CPU)
             resumed.load_state(half.state())
             train(resumed)
             assert torch.equal(parameters(resumed), parameters(whole)), (method, steps)
@@ -234,13 +217,10 @@ def test_every_method_goes_on_bit_for_bit(people, digits, method):
 def test_accumulation_gives_the_whole_batchs_step(people, digits, method):
     data, store = people
     for make, images in (
-        (lambda **r: people_cell(store, method, **r), data),
-        (lambda **r: digits_cell(method=method, **r), digits),
+        (lambda **r: people_cell(store, method, drop_path=0.0, **r), data),
+        (lambda **r: digits_cell(method=method, drop_path=0.0, **r), digits),
     ):
-        whole, parts = make(**SGD), make(accumulate=4, **SGD)
-        for cell in (whole, parts):
-            cell.specification["model"]["drop_path"] = 0.0
-        once, four = (trained(cell, images, steps=1) for cell in (whole, parts))
+        once, four = (trained(cell, images, steps=1) for cell in (make(**SGD), make(accumulate=4, **SGD)))
         torch.testing.assert_close(parameters(four), parameters(once), rtol=0, atol=3e-5)
 
 
@@ -267,22 +247,23 @@ def test_one_task_is_plain_training(people, method):
 
 @pytest.mark.parametrize("method", TRAINED)
 def test_absent_domain_is_left_out_of_the_step(digits, method):
-    """With a batch of two images, one of three domains is always absent; training must go on with finite numbers."""
+    """In a batch of two images one of three domains is always absent; numbers must stay finite."""
     trainer = trained(digits_cell(method=method, batch_size=2), digits)
     assert torch.isfinite(parameters(trainer)).all()
     assert np.isfinite([r["value"] for r in trainer.rows]).all()
 
 
-def test_costs_grow_as_the_definitions_say(people, capfd):
+def test_time_and_memory_grow_with_the_number_of_tasks(people, capfd):
     data, store = people
     cell = people_cell(store)
-    cell.specification["compared"] = {m: methods.with_defaults(m, {}) for m in ("uniform", "uncertainty", "graddrop")}
-    rows = {(r["method"], r["tasks"]): r for r in measure(cell, data, CPU, [2, 30], rounds=1)}
+    compared = {m: methods.parse(m, {}) for m in ("uniform", "uncertainty", "graddrop")}
+    profile = Profile("some", cell, compared, (2, 30), rounds=1)
+    rows = {(r["method"], r["tasks"]): r for r in measure(profile, data, CPU)}
     assert len(rows) == 6
-    assert rows["uniform", 2]["memory_ratio"] == 1
-    size = parameters(Trainer(cell, uniform_member(cell), data, CPU)).numel() * 4
+    assert rows["uniform", 2]["memory_ratio"] == 1 and all(r["seconds_per_step"] > 0 for r in rows.values())
+    size = parameters(Trainer(cell, uniform_run(cell), data, CPU)).numel() * 4
     grown = rows["graddrop", 30]["peak_bytes"] - rows["graddrop", 2]["peak_bytes"]
     # 28 more task gradients of the shared parameters are held at once; heads grow by 28 outputs.
     assert grown > 28 * 0.9 * size
     assert rows["uncertainty", 30]["peak_bytes"] < rows["graddrop", 30]["peak_bytes"]
-    assert not capfd.readouterr().err  # what torch's profiler has to say would be many lines
+    assert not capfd.readouterr().err  # torch's profiler would write many lines

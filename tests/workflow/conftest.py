@@ -11,13 +11,13 @@ import sys
 import pytest
 import yaml
 
-#: What a run needs of the checkout.
+#: The parts of the checkout that a run needs.
 PARTS = ("Snakefile", "config.yaml", "workflow", "src", "profiles")
 
-#: One training job for all, and a cell that is put together from two parts.
+#: One training job for everything, and a cell that is merged from two shards.
 PRESET = {
     "description": "A few steps, one job.",
-    "jobs": {"minutes": 100, "members_per_job": 3},
+    "jobs": {"minutes": 100, "runs_per_job": 3},
     "benchmarks": {
         "digits": {
             "domains": ["mnist", "optdigits"],
@@ -44,7 +44,7 @@ PRESET = {
 
 
 class Checkout:
-    """A copy of what a run needs, with a preset of its own."""
+    """A copy of the parts that a run needs, with a preset of its own."""
 
     def __init__(self, directory):
         self.directory = directory
@@ -55,14 +55,14 @@ class Checkout:
         (self.directory / f"{name}.yaml").write_text(yaml.safe_dump(preset, sort_keys=False))
 
     def replace(self, file, old, new):
-        """Edit a file as an editor would."""
+        """Replace a text that occurs once in a file."""
         path = self.directory / file
         text = path.read_text()
-        assert text.count(old) == 1, f"{file} holds {text.count(old)} times: {old}"
+        assert text.count(old) == 1, f"{file} has {text.count(old)} times: {old}"
         path.write_text(text.replace(old, new))
 
     def start(self, *arguments, cores=1):
-        """A running snakemake with a process group of its own."""
+        """Start snakemake in a process group of its own."""
         environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "SCALARIZATION_OVERRIDES")}
         return subprocess.Popen(
             [sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments],
@@ -76,32 +76,32 @@ class Checkout:
         )
 
     def snakemake(self, *arguments, status=0, cores=1, seconds=300):
-        """What snakemake said, when it has ended with this exit status."""
+        """Run snakemake, check its exit status, and return its output."""
         process = self.start(*arguments, cores=cores)
         try:
-            said, _ = process.communicate(timeout=seconds)
+            output, _ = process.communicate(timeout=seconds)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        assert process.returncode == status, said
-        return said
+        assert process.returncode == status, output
+        return output
 
     def planned(self, *arguments):
-        """Rules that a dry run would run -> how often."""
+        """Rule -> number of jobs that would run."""
         return jobs(self.snakemake("--dry-run", *arguments))
 
     def clone(self, directory):
-        """Another copy in the same state, times of change included."""
+        """Another copy in the same state; modification times are kept."""
         shutil.copytree(self.directory, directory, symlinks=True)
         return Checkout(directory)
 
 
-def jobs(said):
-    """Rule -> number of jobs, from what snakemake says; empty if there is nothing to be done."""
-    if "Nothing to be done" in said:
+def jobs(output):
+    """Rule -> number of jobs, from the output of snakemake; empty if there is nothing to be done."""
+    if "Nothing to be done" in output:
         return {}
-    table = said.split("Job stats:")[1].split("total")[0]
+    table = output.split("Job stats:")[1].split("total")[0]
     return {name: int(count) for name, count in re.findall(r"^(\S+)\s+(\d+)$", table, re.MULTILINE)}
 
 
@@ -123,12 +123,11 @@ def make_checkout(root):
 
 @pytest.fixture(scope="session")
 def finished(make_checkout, tmp_path_factory):
-    """A checkout in which everything of PRESET was made, and what snakemake said; not to be changed."""
+    """A checkout in which everything of PRESET was made, and the output of snakemake; not to be changed."""
     checkout = make_checkout(tmp_path_factory.mktemp("finished") / "checkout")
     checkout.write(PRESET)
     checkout.replace("config.yaml", "preset: demo", "preset: mine.yaml")
-    said = checkout.snakemake()
-    return checkout, said
+    return checkout, checkout.snakemake()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Whole runs of the workflow: what they leave, what they do again after a change, and what they survive."""
+"""Complete runs of the workflow: their results, what runs again after a change, and kills at random moments."""
 
 import os
 import random
@@ -18,28 +18,29 @@ MERGES = {f"merge_digits.mnist+optdigits.vit_d1_w{width}.grid.base": 1 for width
 SUMMARIES = {f"summarize_{artifact}": 1 for artifact in ARTIFACTS}
 DRAWINGS = dict.fromkeys(ARTIFACTS, 1)
 TRAINING = {"train_digits_0000": 1, **MERGES}
+FUTURE = "from __future__ import annotations\n"
 LOSS = "return functional.cross_entropy(logits, labels)\n"
 
 
 def parquet(directory, folder):
     """Relative path -> rows of every Parquet file."""
-    found = {f.relative_to(directory / folder): pq.read_table(f) for f in (directory / folder).rglob("*.parquet")}
-    return {path: table.to_pylist() for path, table in sorted(found.items())}
+    tables = {f.relative_to(directory / folder): pq.read_table(f) for f in (directory / folder).rglob("*.parquet")}
+    return {path: table.to_pylist() for path, table in sorted(tables.items())}
 
 
 def finished_runs(checkout):
     return {f: f.stat().st_mtime_ns for f in (checkout.results / "checkpoints").rglob("finished.json")}
 
 
-# --- What a run leaves ---
+# --- Results of a run ---
 
 
 def test_every_rule_ran_once(finished):
-    assert jobs(finished[1]) == {"prepare": 1, **TRAINING, **SUMMARIES, **DRAWINGS, "all": 1}
+    assert jobs(finished[1]) == {"prepare_digits": 1, **TRAINING, **SUMMARIES, **DRAWINGS, "all": 1}
 
 
 @pytest.mark.parametrize("artifact", ARTIFACTS)
-def test_every_artifact_is_there(artifact, finished):
+def test_every_artifact_is_drawn(artifact, finished):
     checkout, _ = finished
     assert (checkout.figures / f"{artifact}.pdf").read_bytes().startswith(b"%PDF-")
     assert (checkout.figures / f"{artifact}.png").read_bytes().startswith(b"\x89PNG\r\n")
@@ -54,12 +55,12 @@ def test_run_files_hold_every_run(finished):
     assert len(files) == 2 * (2 + 1)  # widths x (two baselines and the grid)
     for path, rows in files.items():
         assert pq.read_schema(checkout.results / "runs" / path).equals(RUN_SCHEMA, check_metadata=False)
-        runs = {(r["member"], r["seed"]) for r in rows}
-        assert runs == ({(m, s) for m in (0, 1) for s in (0, 1)} if "grid" in path.parts else {(0, 0), (0, 1)})
+        runs = {(r["weight_setting"], r["seed"]) for r in rows}
+        assert runs == ({(w, s) for w in (0, 1) for s in (0, 1)} if "grid" in path.parts else {(0, 0), (0, 1)})
         assert {r["epoch"] for r in rows} == {2}
 
 
-def test_nothing_but_what_is_declared_is_left(finished):
+def test_only_declared_files_are_left(finished):
     checkout, _ = finished
     new = {f.name for f in checkout.directory.iterdir()} - {*PARTS, "mine.yaml"}
     assert new == {"results", "reports", ".snakemake"}
@@ -87,47 +88,42 @@ def test_report_has_every_artifact_with_its_caption(checkout):
 def test_deleted_figure_is_one_job(checkout):
     pdf = checkout.figures / "figure_b.pdf"
     pdf.unlink()
-    said = checkout.snakemake("figure_b")
-    assert jobs(said) == {"figure_b": 1} and "1 of 1 steps (100%) done" in said
+    output = checkout.snakemake("figure_b")
+    assert jobs(output) == {"figure_b": 1} and "1 of 1 steps (100%) done" in output
     assert pdf.read_bytes().startswith(b"%PDF-")
 
 
 def test_changes_without_influence_run_nothing(checkout):
-    """Times of change, comments, another benchmark's code, how often the state is saved."""
+    """Modification times, comments, the code of another benchmark, the time between checkpoints."""
     for file in (checkout.directory / "src").rglob("*.py"):
         file.touch()
-    checkout.replace("src/scalarization/training/objectives.py", LOSS, f"# the loss\n        {LOSS}")
+    checkout.replace("src/scalarization/training/objectives/domains.py", LOSS, f"# the loss\n        {LOSS}")
     checkout.replace("src/scalarization/benchmarks/cifar_stl.py", "SPLIT_SEED = 0", "SPLIT_SEED = 1")
-    checkout.replace("src/scalarization/figures/figure_d.py", "from __future__", "X = 1\nfrom __future__")
+    checkout.replace("src/scalarization/figures/figure_d.py", FUTURE, f"{FUTURE}X = 1\n")
     assert checkout.planned("--config", "checkpoint_seconds=5") == {}
 
 
-# What is edited -> the jobs of the next run, but for `all`.
+# Edited part -> file, old text, new text, jobs of the next run without `all`.
 EDITS = {
-    "a drawing": ("figures/figure_b.py", "from __future__", "X = 1\nfrom __future__", {"figure_b": 1}),
-    "a query": (
-        "analysis/figure_b.py",
-        "from __future__",
-        "X = 1\nfrom __future__",
-        {"summarize_figure_b": 1, "figure_b": 1},
-    ),
+    "a drawing": ("figures/figure_b.py", FUTURE, f"{FUTURE}X = 1\n", {"figure_b": 1}),
+    "a query": ("analysis/figure_b.py", FUTURE, f"{FUTURE}X = 1\n", {"summarize_figure_b": 1, "figure_b": 1}),
     "the loss": (
-        "training/objectives.py",
+        "training/objectives/domains.py",
         LOSS,
         LOSS.replace("labels)", "labels, label_smoothing=0.1)"),
         {**TRAINING, **SUMMARIES, **DRAWINGS},
     ),
     "the splits": (
-        "benchmarks/_splits.py",
+        "benchmarks/splits.py",
         "+ generator.random()) / len",
         "+ 0.5) / len",
-        {"prepare": 1, **TRAINING, **SUMMARIES, **DRAWINGS},
+        {"prepare_digits": 1, **TRAINING, **SUMMARIES, **DRAWINGS},
     ),
 }
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_edit_runs_what_it_concerns(name, checkout):
+def test_an_edit_runs_what_depends_on_it(name, checkout):
     file, old, new, expected = EDITS[name]
     checkout.replace(f"src/scalarization/{file}", old, new)
     planned = checkout.planned()
@@ -137,26 +133,26 @@ def test_edit_runs_what_it_concerns(name, checkout):
 
 def test_added_method_trains_only_itself(checkout, preset):
     before, log = finished_runs(checkout), checkout.results / "logs" / "train_digits_0000.log"
-    known = log.read_text()
+    log_before = log.read_text()
     preset["experiments"]["pair"]["methods"]["proportional"] = {}
     checkout.write(preset)
-    said = checkout.snakemake("summarize_figure_b")
-    assert "train_digits_0000" in jobs(said) and "prepare" not in jobs(said)
+    started = jobs(checkout.snakemake("summarize_figure_b"))
+    assert "train_digits_0000" in started and "prepare_digits" not in started
     after = finished_runs(checkout)
     assert len(before) == 2 * (2 + 2) * 2  # widths x (baselines and weights) x seeds
     assert len(after) == len(before) + 2 * 2 and before.items() <= after.items()
-    progress = [line for line in log.read_text().removeprefix(known).splitlines() if "| epoch" in line]
+    progress = [line for line in log.read_text().removeprefix(log_before).splitlines() if "| epoch" in line]
     trained = {line.split(" run ")[0].split()[-1] for line in progress}
     assert trained == {f"digits/mnist+optdigits/vit_d1_w{width}/proportional/base" for width in (8, 16)}
 
 
-def test_part_of_a_preset_shows_the_rest_as_absent(checkout):
+def test_the_rest_of_a_partial_run_is_marked_as_absent(checkout):
     before = finished_runs(checkout)
     only = 'only={"capacities": ["vit_d1_w8"], "seeds": [1]}'
     pdf = checkout.figures / "figure_2_digits.pdf"
     whole = pdf.read_bytes()
-    said = checkout.snakemake("--config", only, "--", "figure_2_digits")
-    assert finished_runs(checkout) == before and "prepare" not in jobs(said)
+    output = checkout.snakemake("--config", only, "--", "figure_2_digits")
+    assert finished_runs(checkout) == before and "prepare_digits" not in jobs(output)
     summary = checkout.results / "summary" / "figure_2_digits.parquet"
     rows = pq.read_table(summary).to_pylist()
     assert {(r["width"], r["present"]) for r in rows} == {(8, True), (16, False)}
@@ -165,11 +161,11 @@ def test_part_of_a_preset_shows_the_rest_as_absent(checkout):
     assert pdf.read_bytes().startswith(b"%PDF-") and pdf.read_bytes() != whole
 
 
-# --- What a run survives ---
+# --- Kills ---
 
 
-def test_killed_runs_come_to_the_same_values(finished, checkout):
-    """Everything again in another directory, killed at random moments together with all its jobs."""
+def test_killed_runs_give_the_same_values(finished, checkout):
+    """Everything again in another directory; snakemake and its jobs are killed at random moments."""
     draw = random.Random(0)
     elsewhere = ["--config", "results=elsewhere", "checkpoint_seconds=0.05"]
     target = ["--", "summarize_figure_b"]
@@ -178,10 +174,10 @@ def test_killed_runs_come_to_the_same_values(finished, checkout):
     def is_prepared():
         return (other / "data/digits/dataset.json").exists()
 
-    enough = draw.randint(2, 12)  # of 16 runs
+    num_finished = draw.randint(2, 12)  # of 16 runs
 
     def has_trained():
-        return len(list(other.glob("checkpoints/*/finished.json"))) >= enough
+        return len(list(other.glob("checkpoints/*/finished.json"))) >= num_finished
 
     for moment in (is_prepared, has_trained):
         process = checkout.start(*elsewhere, *target)

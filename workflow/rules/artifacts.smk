@@ -1,54 +1,57 @@
 # Run files -> summaries -> figures and tables. Every artifact is a target of its own: snakemake --cores all figure_b
-for artifact in plan.artifacts():
+targets = {artifact: artifacts.files_of(plan, artifact) for artifact in artifacts.selected(plan)}
+
+for artifact, files in targets.items():
+    kind = artifacts.kind_of(plan, artifact)
 
     rule:
         name:
             f"summarize_{artifact}"
         input:
-            plan.artifact_inputs(artifact),
+            artifacts.inputs_of(plan, artifact),
         output:
-            plan.summary_file(artifact),
+            paths.summary_file(artifact),
         log:
-            results / f"logs/summarize_{artifact}.log",
+            paths.log_file(f"summarize_{artifact}"),
         localrule: True
         params:
             artifact=artifact,
-            fingerprint=later(plan.artifact_fingerprint, artifact),
+            fingerprint=deferred(lambda artifact: fingerprints.of_summary(plan, artifact), artifact),
         shell:
-            "python -m scalarization summarize --artifact {params.artifact} --log {log}"
+            "python -m scalarization summarize --artifact {params.artifact} --log {log:q}"
 
     rule:
         name:
             artifact
         input:
-            plan.summary_file(artifact),
+            paths.summary_file(artifact),
         output:
             [
                 report(
                     file,
-                    caption=f"../report/{plan.artifact_kind(artifact)}.rst",
+                    caption=f"../report/{kind.caption.name}",
                     category=file.parent.name.capitalize(),
                     subcategory=artifact,
                     labels={"format": format},
                 )
-                for format, file in plan.artifact_files(artifact).items()
+                for format, file in files.items()
             ],
         log:
-            results / f"logs/draw_{artifact}.log",
+            paths.log_file(f"draw_{artifact}"),
         localrule: True
         params:
             artifact=artifact,
-            code=later(drawing_digest, plan.artifact_kind(artifact)),
+            code=deferred(fingerprints.of_drawing, kind),
         shell:
-            "python -m scalarization draw --artifact {params.artifact} --log {log}"
+            "python -m scalarization draw --artifact {params.artifact} --log {log:q}"
 
 
 # Several artifacts of one kind (figure_2 of each benchmark) have a common target, named after the kind.
-for kind in {plan.artifact_kind(artifact) for artifact in plan.artifacts()} - set(plan.artifacts()):
+for name in {artifacts.kind_of(plan, artifact).name for artifact in targets} - set(targets):
 
     rule:
         name:
-            kind
+            name
         input:
-            [f for a in plan.artifacts() if plan.artifact_kind(a) == kind for f in plan.artifact_files(a).values()],
+            [f for a in targets if artifacts.kind_of(plan, a).name == name for f in targets[a].values()],
         localrule: True

@@ -1,4 +1,4 @@
-# Reads and checks the configuration; every other file of rules asks `plan` what there is to do.
+# Reads and checks the configuration; the other files of rules ask `plan` what there is to do.
 import json
 import os
 import sys
@@ -10,11 +10,11 @@ from snakemake.logging import logger
 
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
-from scalarization import resources as needs, stranded
+from scalarization.cluster import requeue, resources as requests
 from scalarization.config import load_config, parse_value
-from scalarization.digests import code_digest, drawing_digest
 from scalarization.errors import UserError
-from scalarization.experiments import Plan, Share
+from scalarization.plan import artifacts, fingerprints, load_plan, packing
+from scalarization.plan.cells import Shard
 
 
 def typed(value):
@@ -26,8 +26,8 @@ def typed(value):
     return parse_value(value) if isinstance(value, str) else value
 
 
-# What --config and --configfile changed. Jobs get it through the environment: in a parameter or a command it would
-# make Snakemake run everything again whenever a knob changes that has no influence on results.
+# What --config and --configfile changed. Jobs get it through the environment: if it were in a parameter or a command,
+# Snakemake would run everything again whenever a knob changes that has no influence on results.
 given = yaml.safe_load(Path("config.yaml").read_text()) or {}
 overrides = {key: typed(value) for key, value in config.items() if key not in given or given[key] != value}
 os.environ.update(
@@ -37,21 +37,21 @@ os.environ.update(
 )
 
 try:
-    plan = Plan(load_config("config.yaml", overrides))
+    plan = load_plan(load_config("config.yaml", overrides))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-results = plan.config.results
+paths = plan.paths
 
-# Whether this is a job on a cluster, with a time limit and cores of its own. Commands ask the environment, so that their
-# text is the same everywhere: where it changes, Snakemake runs a rule again. They `exec`, so that a signal to the job's
-# processes reaches Python, which saves its state, and finds no shell that dies of it first.
+# Whether this is a job on a cluster, with a time limit and cores of its own. Commands read it from the environment, so
+# that their text is the same everywhere: Snakemake runs a rule again when its text changes. Commands start with `exec`,
+# so that a signal to the processes of a job reaches Python, which saves its state, and no shell that the signal kills.
 if workflow.remote_exec:
     os.environ.update(SCALARIZATION_REMOTE="1")
 
 
-def later(function, *things):
-    """For `params`: the function's value of each thing, for the jobs of this call only. Digests of code take time."""
+def deferred(function, *things):
+    """For `params`: the value of a function for each thing, computed only for jobs that run. Code digests take time."""
     return lambda wildcards: [function(thing) for thing in things]
 
 
@@ -65,4 +65,4 @@ def runtime(request):
 
 onstart:
     if workflow.executor_plugin.name == "slurm":
-        stranded.bring_back(Path.cwd(), logger.warning)
+        requeue.requeue_stuck_jobs(Path.cwd(), logger.warning)

@@ -1,16 +1,16 @@
 # Prepared stores -> counts of gradient conflicts. Like training, a job takes several small cells.
-for job in plan.conflict_jobs():
-    request = needs.of_job(plan, job)
+for job in packing.conflict_jobs(plan):
+    request = requests.of_job(plan, job)
 
     rule:
         name:
-            f"conflicts_{job.name}"
+            f"count_conflicts_{job.name}"
         input:
-            plan.store_file(job.benchmark),
+            paths.store_file(job.benchmark),
         output:
-            [plan.share_file(share) for share in job.shares],
+            [paths.shard_file(shard) for shard in job.shards],
         log:
-            results / f"logs/conflicts_{job.name}.log",
+            paths.log_file(f"count_conflicts_{job.name}"),
         priority: round(job.seconds)
         threads: plan.config.threads
         resources:
@@ -19,8 +19,8 @@ for job in plan.conflict_jobs():
             mem_mb=memory(request),
             runtime=runtime(request),
         params:
-            cells=[f"--cell {share.name}" for share in job.shares],
-            fingerprint=later(Share.fingerprint, *job.shares),
+            cells=[f"--cell {shard.name}" for shard in job.shards],
+            fingerprint=deferred(fingerprints.of_shard, *job.shards),
         shell:
-            "exec python -m scalarization conflicts {params.cells} --log {log}"
+            "exec python -m scalarization conflicts {params.cells} --log {log:q}"
             " ${{SCALARIZATION_REMOTE:+--time-limit {resources.runtime}}}"

@@ -1,31 +1,38 @@
 # Original files -> prepared stores.
-localrules:
-    download,
-    prepare,
+for benchmark, info in plan.benchmarks.items():
+    options = plan.preset.benchmarks[benchmark]
 
+    if info.files:
 
-# The output is a list of the files with their checksums. Where they lie is no parameter: a store that is made is the same.
-rule download:
-    output:
-        results / "downloads/{benchmark}.json",
-    log:
-        results / "logs/download_{benchmark}.log",
-    params:
-        domains=lambda wildcards: plan.benchmark(wildcards.benchmark)["domains"],
-    shell:
-        "python -m scalarization download --benchmark {wildcards.benchmark} --log {log}"
+        # The output lists the files with their checksums. Their directory is no parameter: the store is the same.
+        rule:
+            name:
+                f"download_{benchmark}"
+            output:
+                paths.manifest(benchmark),
+            log:
+                paths.log_file(f"download_{benchmark}"),
+            localrule: True
+            params:
+                benchmark=benchmark,
+                domains=options.domains,
+            shell:
+                "python -m scalarization download --benchmark {params.benchmark} --log {log:q}"
 
-
-rule prepare:
-    input:
-        lambda wildcards: plan.store_inputs(wildcards.benchmark),
-    output:
-        results / "data/{benchmark}/dataset.json",
-    log:
-        results / "logs/prepare_{benchmark}.log",
-    params:
-        domains=lambda wildcards: plan.benchmark(wildcards.benchmark)["domains"],
-        tasks=lambda wildcards: plan.benchmark(wildcards.benchmark)["tasks"],
-        code=lambda wildcards: code_digest("data.prepare", f"benchmarks.{wildcards.benchmark}"),
-    shell:
-        "python -m scalarization prepare --benchmark {wildcards.benchmark} --log {log}"
+    rule:
+        name:
+            f"prepare_{benchmark}"
+        input:
+            [paths.manifest(benchmark)] if info.files else [],
+        output:
+            paths.store_file(benchmark),
+        log:
+            paths.log_file(f"prepare_{benchmark}"),
+        localrule: True
+        params:
+            benchmark=benchmark,
+            domains=options.domains,
+            tasks=options.tasks,
+            code=deferred(fingerprints.of_store, benchmark),
+        shell:
+            "python -m scalarization prepare --benchmark {params.benchmark} --log {log:q}"

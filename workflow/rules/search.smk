@@ -1,21 +1,21 @@
-# Prepared stores -> histories of searches of the weights. One job makes all searches of a session, on all cores.
-for session, searches in plan.search_sessions().items():
-    request = needs.of_session(plan, searches)
+# Prepared stores -> histories of searches of the task weights. One job runs all searches of a session, on all cores.
+for session, searches in packing.search_sessions(plan).items():
+    request = requests.of_session(plan, searches)
 
     rule:
         name:
             f"search_{session}"
         input:
-            plan.store_file(searches[0].cell.benchmark),
+            paths.store_file(searches[0].cell.benchmark),
         output:
-            [plan.search_file(search) for search in searches],
+            [paths.search_file(search) for search in searches],
         log:
-            results / f"logs/search_{session}.log",
+            paths.log_file(f"search_{session}"),
         # Before the training jobs, some of which wait for its weights.
         priority: 1000000
         threads: workflow.cores
         resources:
-            # Of several nodes the plugin's `gpu` would be the sum, wherever they are, and its `tasks` would count per GPU.
+            # For several nodes, the plugin would read `gpu` as the sum over nodes, and count `tasks` per GPU.
             gpu=request.gpu if request.nodes == 1 else 0,
             gres="gpu:1" if request.gpu and request.nodes > 1 else "",
             nodes=request.nodes,
@@ -26,8 +26,8 @@ for session, searches in plan.search_sessions().items():
             workers=request.nodes * request.cpus // plan.config.threads,
         params:
             searches=[f"--search {search.name}" for search in searches],
-            fingerprint=later(plan.search_fingerprint, *searches),
+            fingerprint=deferred(fingerprints.of_search, *searches),
         shell:
             "workers=${{SCALARIZATION_REMOTE:+{resources.workers}}}; "
-            "exec python -m scalarization search {params.searches} --workers ${{workers:-{threads}}} --log {log}"
+            "exec python -m scalarization search {params.searches} --workers ${{workers:-{threads}}} --log {log:q}"
             " ${{SCALARIZATION_REMOTE:+--nodes {resources.nodes} --time-limit {resources.runtime}}}"

@@ -1,16 +1,16 @@
-# Prepared stores -> run files. A job trains several small cells, or a part of a large one; see `jobs` in the preset.
-for job in plan.jobs():
-    request = needs.of_job(plan, job)
+# Prepared stores -> run files. A job trains several small cells, or a shard of a large one; see `jobs` in the preset.
+for job in packing.training_jobs(plan):
+    request = requests.of_job(plan, job)
 
     rule:
         name:
             f"train_{job.name}"
         input:
-            plan.job_inputs(job),
+            packing.job_inputs(plan, job),
         output:
-            [file for share in job.shares for file in plan.share_outputs(share)],
+            [file for shard in job.shards for file in paths.shard_outputs(shard)],
         log:
-            results / f"logs/train_{job.name}.log",
+            paths.log_file(f"train_{job.name}"),
         priority: round(job.seconds)
         threads: request.cpus
         resources:
@@ -19,45 +19,45 @@ for job in plan.jobs():
             mem_mb=memory(request),
             runtime=runtime(request),
         params:
-            cells=[f"--cell {share.name}" for share in job.shares],
-            fingerprint=later(Share.fingerprint, *job.shares),
+            cells=[f"--cell {shard.name}" for shard in job.shards],
+            fingerprint=deferred(fingerprints.of_shard, *job.shards),
         shell:
-            "exec python -m scalarization train {params.cells} --log {log}"
+            "exec python -m scalarization train {params.cells} --log {log:q}"
             " ${{SCALARIZATION_REMOTE:+--time-limit {resources.runtime}}}"
 
 
 for cell in plan.cells.values():
-    if len(plan.shares(cell)) > 1:
+    if len(plan.shards(cell)) > 1:
 
         rule:
             name:
                 f"merge_{cell.slug}"
             input:
-                [file for share in plan.shares(cell) for file in plan.share_outputs(share)],
+                [file for shard in plan.shards(cell) for file in paths.shard_outputs(shard)],
             output:
-                plan.share_outputs(Share(cell)),
+                paths.shard_outputs(Shard(cell)),
             log:
-                results / f"logs/merge_{cell.slug}.log",
+                paths.log_file(f"merge_{cell.slug}"),
             localrule: True
             params:
                 cell=cell.name,
             shell:
-                "python -m scalarization merge --cell {params.cell} --log {log}"
+                "python -m scalarization merge --cell {params.cell} --log {log:q}"
 
 
-for name in plan.costs():
-    request = needs.of_costs(plan, name)
+for profile in plan.profiles.values():
+    request = requests.of_profile(plan, profile)
 
     rule:
         name:
-            f"bench_{name}"
+            f"profile_{profile.name}"
         input:
-            plan.store_file(plan.costs_cell(name).benchmark),
+            paths.store_file(profile.cell.benchmark),
         output:
-            plan.costs_file(name),
+            paths.profile_file(profile.name),
         log:
-            results / f"logs/bench_{name}.log",
-        # Times are compared: nothing else should run meanwhile.
+            paths.log_file(f"profile_{profile.name}"),
+        # Times are compared, so no other job may run at the same time.
         threads: workflow.cores
         resources:
             gpu=request.gpu,
@@ -65,7 +65,7 @@ for name in plan.costs():
             mem_mb=memory(request),
             runtime=runtime(request),
         params:
-            name=name,
-            fingerprint=later(plan.costs_fingerprint, name),
+            name=profile.name,
+            fingerprint=deferred(fingerprints.of_profile, profile),
         shell:
-            "exec python -m scalarization bench --costs {params.name} --log {log}"
+            "exec python -m scalarization profile --profile {params.name} --log {log:q}"

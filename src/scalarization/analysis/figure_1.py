@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from typing import TYPE_CHECKING
 
-from scalarization.analysis import _costs
-from scalarization.experiments import Plan
+from scalarization.analysis import preconditions, profiles
+from scalarization.plan import Plan
+from scalarization.plan.artifacts import ArtifactKind
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
@@ -16,8 +20,10 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
         ``seconds_per_step``, ``time_ratio``, ``peak_bytes``, ``memory_ratio``, and ``peak_mib`` (2^20 bytes).
 
     Raises:
-        ConfigError: The artifact names no measurement.
-        DataError: Its file is missing or damaged.
+        DataError: The profile's file is missing or damaged.
     """
-    found = _costs.measured(plan, artifact)
-    return found.assign(peak_mib=(found["peak_bytes"] / 2**20).astype("float64"))
+    rows = profiles.read_profile(plan, artifact)
+    return rows.assign(peak_mib=(rows["peak_bytes"] / 2**20).astype("float64"))
+
+
+KIND = ArtifactKind("figure_1", "figure", "profile", summarize, (preconditions.a_profile,))

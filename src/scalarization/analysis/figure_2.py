@@ -1,21 +1,23 @@
-"""Figure 2 (paper A 2.1): best weights p*, and how much joint training with them helps, at every capacity."""
+"""Main-text figure 2: best weights p*, and how much joint training with them helps, by capacity (appendix 2.1)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from scalarization.analysis import preconditions, runs, statistics
+from scalarization.plan import Plan
+from scalarization.plan.artifacts import ArtifactKind
 
-from scalarization.analysis import _runs, _statistics
-from scalarization.experiments import Plan
+if TYPE_CHECKING:
+    import pandas as pd
 
 TYPES = {
-    **_runs.PLACE_TYPES,
+    **runs.CONDITION_TYPES,
     "task": "string",
     "metric": "string",
     "method": "string",
-    "member": "Int64",
+    "weight_setting": "Int64",
     "weight": "float64",
     "weight_low": "float64",
     "weight_high": "float64",
@@ -24,46 +26,49 @@ TYPES = {
     "single_std": "float64",
     "joint_mean": "float64",
     "joint_std": "float64",
-    **_runs.SPREAD_TYPES,
+    **runs.SPREAD_TYPES,
 }
 
 
 def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
     """One row per task set, variant, capacity and task.
 
-    p* is the weight setting with the best validation average over tasks, mean over seeds; everything else is test.
+    p* is the weight setting with the best validation average over tasks, mean over seeds; everything else is measured
+    on test.
 
     Returns:
-        Columns of the place (benchmark, task_set, variant, architecture, depth, width, shared_layers, present), task,
-        metric; ``method`` and ``member``: which setting is p*; ``weight``: p* of the task, ``weight_by_seed``: what
-        each seed alone would choose, ``weight_low`` and ``weight_high``: the range of that; ``single_*`` and
-        ``joint_*``: SD and joint training at p*, in percent for accuracy; ``mean``, ``std``, ``low``, ``high``,
-        ``by_seed``: joint - SD paired by seed in percentage points, sign flipped for losses. A capacity that was
-        left out has ``present`` false and nulls.
+        Columns of the condition (benchmark, task_set, variant, architecture, depth, width, shared_layers, present),
+        task, metric; ``method`` and ``weight_setting``: which setting is p*; ``weight``: p* of the task,
+        ``weight_by_seed``: what each seed alone would choose, ``weight_low`` and ``weight_high``: the range of that;
+        ``single_*`` and ``joint_*``: SD and joint training at p*, in percent for accuracy; ``mean``, ``std``, ``low``,
+        ``high``, ``by_seed``: joint - SD paired by seed in percentage points, sign flipped for losses. A capacity that
+        is not selected has ``present`` false and nulls.
 
     Raises:
-        ConfigError: The experiment has no SD baselines, or no joint training with constant weights, or ``only:`` left
-            nothing of it.
+        ConfigError: ``only:`` selects nothing of the experiment.
         DataError: A run file is missing, damaged or incomplete.
     """
-    return _runs.table(_runs.place_rows(_runs.comparisons(plan, artifact), _rows), TYPES)
+    return runs.table(runs.condition_rows(runs.results_by_condition(plan, artifact), _rows), TYPES)
 
 
-def _rows(found: _runs.Comparison) -> Iterator[dict[str, Any]]:
-    chosen = found.candidates[found.optimum]
-    for number, task in enumerate(found.place.tasks):
-        by_seed = [found.candidates[c].weights[number] for c in found.optimum_by_seed]
+def _rows(results: runs.ConditionResults) -> Iterator[dict[str, Any]]:
+    optimum = results.candidates[results.optimum]
+    for number, task in enumerate(results.condition.tasks):
+        by_seed = [results.candidates[candidate].weights[number] for candidate in results.optimum_by_seed]
         yield {
-            **found.place.key,
+            **results.condition.columns,
             "task": task,
-            "metric": found.metric,
-            "method": chosen.method,
-            "member": chosen.member,
-            "weight": chosen.weights[number],
+            "metric": results.metric,
+            "method": optimum.method,
+            "weight_setting": optimum.weight_setting,
+            "weight": optimum.weights[number],
             "weight_low": min(by_seed),
             "weight_high": max(by_seed),
             "weight_by_seed": by_seed,
-            **_statistics.named("single", found.single["test"][:, number]),
-            **_statistics.named("joint", found.joint["test"][found.optimum, :, number]),
-            **_statistics.spread(found.difference("test")[found.optimum, :, number]),
+            **statistics.mean_and_std("single", results.single["test"][:, number]),
+            **statistics.mean_and_std("joint", results.joint["test"][results.optimum, :, number]),
+            **statistics.spread(results.difference("test")[results.optimum, :, number]),
         }
+
+
+KIND = ArtifactKind("figure_2", "figure", "runs", summarize, preconditions.JOINT_AND_SINGLE)

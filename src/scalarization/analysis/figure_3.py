@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from scalarization.analysis import _conflicts, _statistics
-from scalarization.experiments import Plan
+from scalarization.analysis import conflicts, preconditions, statistics
+from scalarization.plan import Plan
+from scalarization.plan.artifacts import ArtifactKind
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RESAMPLES = 2000
-#: Fewer runs say nothing about how the correlation varies between runs.
-FEWEST_RUNS = 3
+#: With fewer runs the correlation has no interval: they do not show how it varies between runs.
+MIN_RUNS = 3
 FIT_TYPES = {
     "runs": "Int64",
     "slope": "float64",
@@ -27,26 +30,29 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
     """One row per run and epoch.
 
     Returns:
-        The columns of :data:`_conflicts.EPOCH_TYPES`, and of the benchmark and task set: ``runs``, their number;
+        The columns of :data:`conflicts.EPOCH_TYPES`, and of the benchmark and task set: ``runs``, their number;
         ``slope`` and ``intercept`` of the least-squares line of ``percent`` over ``validation`` through all points;
         ``r``, Pearson's correlation; ``r_low`` and ``r_high``, its 95 % percentile bootstrap interval. Epochs of one
-        run depend on each other, so it is runs that are drawn, each with all its epochs; null with fewer than three.
+        run depend on each other, so the bootstrap draws runs, each with all its epochs; with fewer than three runs
+        the interval is null.
 
     Raises:
-        ConfigError: The artifact names no counting of conflicts, or ``only:`` left nothing of it.
+        ConfigError: ``only:`` selects nothing of the counted conflicts.
         DataError: A file is missing, damaged or incomplete.
     """
-    found = _conflicts.epochs(plan, artifact)
-    parts = [part.assign(**_fit(part)) for _, part in found.groupby(["benchmark", "task_set"], sort=False)]
-    return pd.concat(parts).astype(FIT_TYPES).reset_index(drop=True)
+    import pandas as pd
+
+    epochs = conflicts.epochs(plan, artifact)
+    fitted = [rows.assign(**_fit(rows)) for _, rows in epochs.groupby(["benchmark", "task_set"], sort=False)]
+    return pd.concat(fitted).astype(FIT_TYPES).reset_index(drop=True)
 
 
-def _fit(part: pd.DataFrame) -> dict[str, Any]:
-    points = part.dropna(subset=["percent", "validation"])
+def _fit(rows: pd.DataFrame) -> dict[str, Any]:
+    points = rows.dropna(subset=["percent", "validation"])
     if points.empty:
         return dict.fromkeys(FIT_TYPES, np.nan) | {"runs": 0}
     run = points.groupby(["architecture", "variant", "seed"]).ngroup().to_numpy()
-    # Centred, so that the differences of large sums below lose nothing.
+    # Centred, so that the differences of large sums below stay precise.
     x, y = (points[name].to_numpy() - points[name].mean() for name in ("validation", "percent"))
     sums = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
     runs = len(np.unique(run))
@@ -60,11 +66,11 @@ def _fit(part: pd.DataFrame) -> dict[str, Any]:
         "r_low": np.nan,
         "r_high": np.nan,
     }
-    if runs >= FEWEST_RUNS and np.isfinite(r):
-        drawn = np.random.default_rng(0).multinomial(runs, np.full(runs, 1 / runs), RESAMPLES) @ by_run
-        tail = 100 * (1 - _statistics.CONFIDENCE) / 2
-        # A draw of runs that all stay at one value has no correlation.
-        fit["r_low"], fit["r_high"] = np.nanpercentile(_line(drawn)[1], [tail, 100 - tail])
+    if runs >= MIN_RUNS and np.isfinite(r):
+        resampled = np.random.default_rng(0).multinomial(runs, np.full(runs, 1 / runs), RESAMPLES) @ by_run
+        tail = 100 * (1 - statistics.CONFIDENCE) / 2
+        # NaN is a resample in which nothing varies, so that it has no correlation.
+        fit["r_low"], fit["r_high"] = np.nanpercentile(_line(resampled)[1], [tail, 100 - tail])
     return fit
 
 
@@ -73,7 +79,10 @@ def _line(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     count, x, y, xx, yy, xy = sums.T
     with np.errstate(divide="ignore", invalid="ignore"):
         spread_x, spread_y, both = xx - x * x / count, yy - y * y / count, xy - x * y / count
-        # What is left of a difference of equal sums is rounding, not variation.
+        # A difference of equal sums is not exactly zero after rounding; that is no variation.
         varies_x, varies_y = spread_x > 1e-12 * xx, spread_y > 1e-12 * yy
         slope = np.where(varies_x, both / spread_x, np.nan)
         return slope, np.where(varies_x & varies_y, both / np.sqrt(spread_x * spread_y), np.nan)
+
+
+KIND = ArtifactKind("figure_3", "figure", "conflicts", summarize, (preconditions.some_conflicts,))

@@ -1,21 +1,23 @@
-"""Figures B and C (paper A 2.1): quality on one member against quality on the other, for every weight setting."""
+"""Figure B of the appendix: quality on one task against quality on the other, for every weight setting."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from scalarization.analysis import preconditions, runs, statistics
+from scalarization.plan import Plan
+from scalarization.plan.artifacts import ArtifactKind
 
-from scalarization.analysis import _runs, _statistics
-from scalarization.experiments import Plan
+if TYPE_CHECKING:
+    import pandas as pd
 
 TYPES = {
-    **_runs.PLACE_TYPES,
-    **_runs.CANDIDATE_TYPES,
+    **runs.CONDITION_TYPES,
+    **runs.CANDIDATE_TYPES,
     "metric": "string",
     "validation": "float64",
-    **_runs.SPREAD_TYPES,
+    **runs.SPREAD_TYPES,
 }
 
 
@@ -23,39 +25,41 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
     """One row per task set, variant, capacity, weight setting and task, and one per SD baseline.
 
     Returns:
-        Columns of the place; ``method`` (``single`` for SD), ``member``, ``heuristic``, ``optimum`` (whether it is
-        p*, chosen on validation), ``task``, ``weight`` (p of the task), ``metric``; ``validation``: validation
-        average over tasks, mean over seeds (what p* is chosen by; SD: of its own task); ``mean``, ``std``, ``low``,
-        ``high``, ``by_seed``: test value over seeds, in percent for accuracy. A capacity that was left out has one
-        row per task with ``present`` false and nulls.
+        Columns of the condition; ``method`` (``single`` for SD), ``weight_setting``, ``heuristic``, ``optimum``
+        (whether it is p*, chosen on validation), ``task``, ``weight`` (p of the task), ``metric``; ``validation``:
+        validation average over tasks, mean over seeds (what p* is chosen by; for SD of its own task); ``mean``,
+        ``std``, ``low``, ``high``, ``by_seed``: test value over seeds, in percent for accuracy. A capacity that is
+        not selected has one row per task with ``present`` false and nulls.
 
     Raises:
-        ConfigError: The experiment has no SD baselines, or no joint training with constant weights, or ``only:`` left
-            nothing of it.
+        ConfigError: ``only:`` selects nothing of the experiment.
         DataError: A run file is missing, damaged or incomplete.
     """
-    return _runs.table(_runs.place_rows(_runs.comparisons(plan, artifact), rows), TYPES)
+    return runs.table(runs.condition_rows(runs.results_by_condition(plan, artifact), rows), TYPES)
 
 
-def rows(found: _runs.Comparison) -> Iterator[dict[str, Any]]:
-    """Rows of one place that was run."""
-    validation = found.joint["validation"].mean(axis=(1, 2))
-    for number, task in enumerate(found.place.tasks):
+def rows(results: runs.ConditionResults) -> Iterator[dict[str, Any]]:
+    """Rows of one condition."""
+    validation = results.joint["validation"].mean(axis=(1, 2))
+    for number, task in enumerate(results.condition.tasks):
         yield {
-            **found.place.key,
+            **results.condition.columns,
             "method": "single",
-            "member": 0,
+            "weight_setting": 0,
             "optimum": False,
             "task": task,
             "weight": 1.0,
-            "metric": found.metric,
-            "validation": found.single["validation"][:, number].mean(),
-            **_statistics.spread(found.single["test"][:, number]),
+            "metric": results.metric,
+            "validation": results.single["validation"][:, number].mean(),
+            **statistics.spread(results.single["test"][:, number]),
         }
-        for candidate in range(len(found.candidates)):
+        for candidate in range(len(results.candidates)):
             yield {
-                **found.describe(candidate, number),
-                "metric": found.metric,
+                **results.columns(candidate, number),
+                "metric": results.metric,
                 "validation": validation[candidate],
-                **_statistics.spread(found.joint["test"][candidate, :, number]),
+                **statistics.spread(results.joint["test"][candidate, :, number]),
             }
+
+
+KIND = ArtifactKind("figure_b", "figure", "runs", summarize, preconditions.JOINT_AND_SINGLE)

@@ -1,44 +1,55 @@
-"""Figure C (paper A 2.1): error on one dense task against error on the other, for every weight setting."""
+"""Figure C of the appendix: error on one dense task against error on the other, for every weight setting."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from scalarization.analysis import figure_b, preconditions, runs
+from scalarization.benchmarks.base import MapLabels
+from scalarization.plan import Plan
+from scalarization.plan.artifacts import ArtifactKind
 
-from scalarization.analysis import _runs, figure_b
-from scalarization.errors import ConfigError
-from scalarization.experiments import Plan
+if TYPE_CHECKING:
+    import pandas as pd
 
 TYPES = {**figure_b.TYPES, "constant": "float64"}
 
 
 def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
-    """As :func:`scalarization.analysis.figure_b.summarize`, with what the best constant reaches beside it.
+    """As :func:`scalarization.analysis.figure_b.summarize`, with the error of the best constant prediction.
 
     Returns:
         Columns of figure B, values being mean absolute errors in standard deviations of the train split; ``constant``:
         test value of the constant that is best on the train split under this error, its median.
 
     Raises:
-        ConfigError: The benchmark has no dense tasks; or the experiment has no SD baselines or no joint training with
-            constant weights, or ``only:`` left nothing of it.
+        ConfigError: ``only:`` selects nothing of the experiment.
         DataError: A run file is missing, damaged or incomplete.
     """
-    benchmark = plan.config.preset["experiments"][_runs.experiment_name(plan, artifact)]["benchmark"]
-    if not plan.info(benchmark).maps:
-        raise ConfigError(
-            f"{plan.config.preset_file}: artifacts.{artifact}: figure_c is about dense tasks, '{benchmark}' has none; "
-            "take figure_b"
-        )
     constants: dict[str, float] = {}
 
-    def rows(found: _runs.Comparison) -> Iterator[dict[str, Any]]:
-        for cell, task in zip(found.place.single, found.place.tasks, strict=True):
+    def rows(results: runs.ConditionResults) -> Iterator[dict[str, Any]]:
+        for cell, task in zip(results.condition.single, results.condition.tasks, strict=True):
             if task not in constants:
-                constants[task] = float(_runs.Results(plan, cell).values("test", task, "l1_constant")[0])
-        for row in figure_b.rows(found):
+                constants[task] = float(runs.CellResults(plan, cell).values("test", task, "l1_constant")[0])
+        for row in figure_b.rows(results):
             yield {**row, "constant": constants[row["task"]]}
 
-    return _runs.table(_runs.place_rows(_runs.comparisons(plan, artifact), rows), TYPES)
+    return runs.table(runs.condition_rows(runs.results_by_condition(plan, artifact), rows), TYPES)
+
+
+KIND = ArtifactKind(
+    "figure_c",
+    "figure",
+    "runs",
+    summarize,
+    (
+        preconditions.one_experiment,
+        preconditions.benchmark_with(
+            MapLabels, "figure_c is about dense tasks, '{benchmark}' has none; take kind figure_b"
+        ),
+        preconditions.single_baselines,
+        preconditions.constant_weights,
+    ),
+)

@@ -1,43 +1,47 @@
-"""Figure D (paper A 2.2): the difference to the SD baseline at training time beside the one at test time."""
+"""Figure D of the appendix: the difference to the SD baseline at training time and at test time (appendix 2.2)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from scalarization.analysis import preconditions, runs, statistics
+from scalarization.plan import Plan
+from scalarization.plan.artifacts import ArtifactKind
 
-from scalarization.analysis import _runs, _statistics
-from scalarization.experiments import Plan
+if TYPE_CHECKING:
+    import pandas as pd
 
-TYPES = {**_runs.PLACE_TYPES, **_runs.CANDIDATE_TYPES, "split": "string", "metric": "string", **_runs.SPREAD_TYPES}
+TYPES = {**runs.CONDITION_TYPES, **runs.CANDIDATE_TYPES, "split": "string", "metric": "string", **runs.SPREAD_TYPES}
 
 
 def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
     """One row per task set, variant, capacity, weight setting, task and split (train, test).
 
     Returns:
-        Columns of the place; ``method``, ``member``, ``heuristic``, ``optimum`` (whether it is p*, chosen on
-        validation), ``task``, ``weight`` (p of the task), ``split``, ``metric``; ``mean``, ``std``, ``low``,
+        Columns of the condition; ``method``, ``weight_setting``, ``heuristic``, ``optimum`` (whether it is p*, chosen
+        on validation), ``task``, ``weight`` (p of the task), ``split``, ``metric``; ``mean``, ``std``, ``low``,
         ``high``, ``by_seed``: joint - SD at the last epoch, paired by seed, in percentage points for accuracy, sign
-        flipped for losses. A capacity that was left out has one row per task with ``present`` false and nulls.
+        flipped for losses. A capacity that is not selected has one row per task with ``present`` false and nulls.
 
     Raises:
-        ConfigError: The experiment has no SD baselines, or no joint training with constant weights, or ``only:`` left
-            nothing of it.
+        ConfigError: ``only:`` selects nothing of the experiment.
         DataError: A run file is missing, damaged or incomplete.
     """
-    return _runs.table(_runs.place_rows(_runs.comparisons(plan, artifact), _rows), TYPES)
+    return runs.table(runs.condition_rows(runs.results_by_condition(plan, artifact), _rows), TYPES)
 
 
-def _rows(found: _runs.Comparison) -> Iterator[dict[str, Any]]:
+def _rows(results: runs.ConditionResults) -> Iterator[dict[str, Any]]:
     for split in ("train", "test"):
-        difference = found.difference(split)
-        for number in range(len(found.place.tasks)):
-            for candidate in range(len(found.candidates)):
+        difference = results.difference(split)
+        for number in range(len(results.condition.tasks)):
+            for candidate in range(len(results.candidates)):
                 yield {
-                    **found.describe(candidate, number),
+                    **results.columns(candidate, number),
                     "split": split,
-                    "metric": found.metric,
-                    **_statistics.spread(difference[candidate, :, number]),
+                    "metric": results.metric,
+                    **statistics.spread(difference[candidate, :, number]),
                 }
+
+
+KIND = ArtifactKind("figure_d", "figure", "runs", summarize, preconditions.JOINT_AND_SINGLE)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from scalarization.analysis import preconditions, runs, searches
+from scalarization.plan import Plan
+from scalarization.plan.artifacts import ArtifactKind
+from scalarization.plan.cells import Search
 
-from scalarization.analysis import _runs, _searches
-from scalarization.experiments import Plan
-from scalarization.searches import Search
+if TYPE_CHECKING:
+    import pandas as pd
 
 TYPES = {
-    **_searches.TYPES,
+    **searches.TYPES,
     "interval": "Int64",
     "first_epoch": "Int64",
     "last_epoch": "Int64",
@@ -29,39 +31,40 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
     """One row per search, interval and task.
 
     Returns:
-        Columns of :data:`_searches.TYPES`; ``interval``, counted from 1, which goes from the end of epoch
-        ``first_epoch`` to that of ``last_epoch``; ``member`` that was trained in it, the best one's ancestor;
-        ``copied``, whether it went on from another member's state; ``score`` at the interval's end, the validation
-        average over tasks (percent; of losses the negative); ``task``; ``task_number``, its place among all tasks of
-        the benchmark that the artifact's searches have, so that it can have the same colour in all panels; ``weight``
-        of the task. A search that was left out has one row with ``present`` false and nulls.
+        Columns of :data:`searches.TYPES`; ``interval``, counted from 1, which goes from the end of epoch
+        ``first_epoch`` to that of ``last_epoch``; ``member`` of the population that was trained in it: the best
+        member at the end, or the member whose state it descends from; ``copied``, whether that member took over
+        another member's state; ``score`` at the interval's end, the validation average over tasks (percent; of losses
+        the negative); ``task``; ``task_number``, its place among all tasks of the benchmark that the artifact's
+        searches have, so that it can have the same colour in all panels; ``weight`` of the task. A search that is not
+        selected has one row with ``present`` false and nulls.
 
     Raises:
-        ConfigError: The artifact names no searches, or ``only:`` left nothing of them.
-        DataError: A history is missing, damaged, or not whole.
+        ConfigError: ``only:`` selects none of the searches.
+        DataError: A history is missing, damaged or incomplete.
     """
-    searches = _searches.planned(plan, artifact)
-    return _runs.table((row for s in searches for row in _rows(plan, s, searches)), TYPES)
+    planned = searches.planned(plan, artifact)
+    return runs.table((row for search in planned for row in _rows(plan, search, planned)), TYPES)
 
 
-def _rows(plan: Plan, search: Search, searches: list[Search]) -> Iterator[dict[str, Any]]:
-    known = _searches.describe(plan, search)
-    if not known["present"]:
-        yield known
+def _rows(plan: Plan, search: Search, planned: list[Search]) -> Iterator[dict[str, Any]]:
+    columns = searches.columns(plan, search)
+    if not columns["present"]:
+        yield columns
         return
-    same = (s.cell for s in searches if s.cell.benchmark == search.cell.benchmark)
-    numbers = {task: n for n, task in enumerate(dict.fromkeys(t for cell in same for t in cell.tasks))}
-    rows, policy = _searches.history(plan, search)
+    cells = (other.cell for other in planned if other.cell.benchmark == search.cell.benchmark)
+    numbers = {task: n for n, task in enumerate(dict.fromkeys(t for cell in cells for t in cell.tasks))}
+    rows, policy = searches.history(plan, search)
     trained = {(row["interval"], row["member"]): row for row in rows}
-    first = 0
-    for interval, (member, end, weights) in enumerate(zip(policy.lineage, policy.ends, policy.weights, strict=True), 1):
+    first_epoch = 0
+    for interval, (member, weights) in enumerate(zip(policy.lineage, policy.weights, strict=True), 1):
         row = trained[interval, member]
         for task, weight in zip(search.cell.tasks, weights, strict=True):
             yield {
-                **known,
+                **columns,
                 "interval": interval,
-                "first_epoch": first,
-                "last_epoch": end,
+                "first_epoch": first_epoch,
+                "last_epoch": row["epoch"],
                 "member": member,
                 "copied": row["copied"],
                 "score": row["score"],
@@ -69,4 +72,7 @@ def _rows(plan: Plan, search: Search, searches: list[Search]) -> Iterator[dict[s
                 "task_number": numbers[task],
                 "weight": weight,
             }
-        first = end
+        first_epoch = row["epoch"]
+
+
+KIND = ArtifactKind("figure_e", "figure", "runs", summarize, (preconditions.some_searches,))

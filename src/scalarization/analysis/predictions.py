@@ -1,21 +1,23 @@
-"""Dense predictions for a few test images: what the numbers of figures 2 and C look like."""
+"""Dense predictions for a few test images: what the numbers of main-text figure 2 and figure C look like."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from scalarization.analysis import _runs
-from scalarization.errors import ConfigError, DataError
-from scalarization.experiments import Cell, Plan, Share
+from scalarization.analysis import preconditions, runs
+from scalarization.benchmarks.base import MapLabels
+from scalarization.errors import DataError
+from scalarization.plan import Plan
+from scalarization.plan.artifacts import ArtifactKind
+from scalarization.plan.cells import Cell, Shard
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TYPES = {
-    **_runs.PLACE_TYPES,
+    **runs.CONDITION_TYPES,
     "example": "Int64",
     "content": "string",
     "task": "string",
@@ -28,61 +30,75 @@ TYPES = {
 
 
 def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
-    """Images, targets and predictions at the last capacity that was run of the experiment's first task set.
+    """Images, targets and predictions at the last selected capacity of the experiment.
 
     Returns:
-        One row per test image (``example``) and map: columns of the place; ``content``: ``image`` (0 to 255, without
-        task), ``target``, ``single`` (SD) or ``joint`` (at p*, chosen on validation); ``task``; of predictions
-        ``seed`` (the first of those run), ``weight``, p of the task, and ``l1``, the mean absolute error over the
+        One row per test image (``example``) and map: columns of the condition; ``content``: ``image`` (0 to 255,
+        without task), ``target``, ``single`` (SD) or ``joint`` (at p*, chosen on validation); ``task``; of predictions
+        ``seed`` (the first selected one), ``weight``, p of the task, and ``l1``, the mean absolute error over the
         pixels whose target is known; ``shape`` [H, W, C] and ``values``, row by row, in standard deviations of the
         train split, NaN where not known.
 
     Raises:
-        ConfigError: The benchmark has no dense tasks; or the experiment has no SD baselines or no joint training with
-            constant weights, or ``only:`` left nothing of it.
+        ConfigError: ``only:`` selects nothing of the experiment.
         DataError: A file is missing, damaged or incomplete.
     """
-    benchmark = plan.config.preset["experiments"][_runs.experiment_name(plan, artifact)]["benchmark"]
-    if not plan.info(benchmark).maps:
-        raise ConfigError(
-            f"{plan.config.preset_file}: artifacts.{artifact}: predictions are of dense tasks, '{benchmark}' has none; "
-            "name an experiment on dense tasks"
-        )
-    place = [p for p in _runs.places(plan, artifact) if p.present][-1]
-    found = _runs.compare(plan, place)
-    chosen = found.candidates[found.optimum]
-    joint = next(c for c in place.joint if c.method == chosen.method)
-    seed = _runs.selected_seeds(plan, joint)[0]
-    common, predicted = _read(plan, joint, chosen.member, seed)
-    rows: list[dict[str, Any]] = list(common)
-    targets = {(row["example"], row["task"]): row["values"] for row in common}
-    for cell, task in zip(place.single, place.tasks, strict=True):
-        rows += [{**row, "content": "single", "weight": 1.0, "seed": seed} for row in _read(plan, cell, 0, seed)[1]]
-        weight = chosen.weights[place.tasks.index(task)]
-        rows += [{**r, "content": "joint", "weight": weight, "seed": seed} for r in predicted if r["task"] == task]
-    for row in rows:
-        if row["content"] in ("single", "joint"):
-            row["l1"] = float(np.nanmean(abs(row["values"] - targets[row["example"], row["task"]])))
-    return _runs.table(({**place.key, **row} for row in rows), TYPES)
+    condition = [condition for condition in runs.conditions(plan, artifact) if condition.present][-1]
+    results = runs.read_results(plan, condition)
+    optimum = results.candidates[results.optimum]
+    joint = next(cell for cell in condition.joint if cell.method == optimum.method)
+    seed = runs.selected_seeds(plan, joint)[0]
+    rows, joint_predictions = _read(plan, joint, optimum.weight_setting, seed)
+    targets = {(row["example"], row["task"]): row["values"] for row in rows}
+    predictions: list[dict[str, Any]] = []
+    for cell, task, weight in zip(condition.single, condition.tasks, optimum.weights, strict=True):
+        _, single_predictions = _read(plan, cell, 0, seed)
+        predictions += [{**row, "content": "single", "weight": 1.0} for row in single_predictions]
+        of_task = [row for row in joint_predictions if row["task"] == task]
+        predictions += [{**row, "content": "joint", "weight": weight} for row in of_task]
+    for row in predictions:
+        error = np.nanmean(abs(row["values"] - targets[row["example"], row["task"]]))
+        rows.append({**row, "seed": seed, "l1": float(error)})
+    return runs.table(({**condition.columns, **row} for row in rows), TYPES)
 
 
-def _read(plan: Plan, cell: Cell, member: int, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _read(plan: Plan, cell: Cell, weight_setting: int, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Images and targets of a cell's file, and the predictions of one of its runs."""
-    file = plan.examples_file(Share(cell))
-    try:
-        table = pq.read_table(file)
-    except (FileNotFoundError, pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{file}: not readable ({error}); delete it and run snakemake again") from None
+    import pyarrow.compute as pc
+
+    from scalarization import storage
+
+    file = plan.paths.examples_file(Shard(cell))
+    assert file is not None  # its tasks are dense
+    table = storage.read_example_file(file)
     is_prediction = pc.equal(table["content"], "prediction")
-    of_run = pc.and_(pc.equal(table["member"], member), pc.equal(table["seed"], seed))
-    parts = [
-        [
-            {k: row[k] for k in ("example", "content", "task", "shape")}
-            | {"values": np.array(row["values"], dtype=np.float32)}
-            for row in table.filter(mask).to_pylist()
-        ]
-        for mask in (pc.invert(is_prediction), pc.and_(is_prediction, of_run))
-    ]
-    if not all(parts):
-        raise DataError(f"{file}: has no predictions of weight setting {member}, seed {seed}; delete it and run again")
-    return parts[0], parts[1]
+    of_run = pc.and_(pc.equal(table["weight_setting"], weight_setting), pc.equal(table["seed"], seed))
+    given = _rows(table.filter(pc.invert(is_prediction)).to_pylist())
+    predicted = _rows(table.filter(pc.and_(is_prediction, of_run)).to_pylist())
+    if not given or not predicted:
+        raise DataError(
+            f"{file}: has no predictions of weight setting {weight_setting}, seed {seed}; delete it and run snakemake "
+            "again"
+        )
+    return given, predicted
+
+
+def _rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    kept = ("example", "content", "task", "shape")
+    return [{k: row[k] for k in kept} | {"values": np.array(row["values"], dtype=np.float32)} for row in rows]
+
+
+KIND = ArtifactKind(
+    "predictions",
+    "figure",
+    "examples",
+    summarize,
+    (
+        preconditions.one_experiment,
+        preconditions.benchmark_with(
+            MapLabels, "predictions are of dense tasks, '{benchmark}' has none; name an experiment on dense tasks"
+        ),
+        preconditions.single_baselines,
+        preconditions.constant_weights,
+    ),
+)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from typing import TYPE_CHECKING
 
-from scalarization.analysis import _conflicts
-from scalarization.experiments import Plan
+from scalarization.analysis import conflicts, preconditions
+from scalarization.plan import Plan
+from scalarization.plan.artifacts import ArtifactKind
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
-    """One row per run and epoch, with the columns of :data:`_conflicts.EPOCH_TYPES`.
+    """One row per run and epoch, with the columns of :data:`conflicts.EPOCH_TYPES`.
 
     Raises:
-        ConfigError: The artifact names no counting of conflicts, or ``only:`` left nothing of it.
+        ConfigError: ``only:`` selects nothing of the counted conflicts.
         DataError: A file is missing, damaged or incomplete.
     """
-    return _conflicts.epochs(plan, artifact)
+    return conflicts.epochs(plan, artifact)
+
+
+KIND = ArtifactKind("rebuttal_figure_1a", "figure", "conflicts", summarize, (preconditions.some_conflicts,))

@@ -1,114 +1,166 @@
-"""R table 1a: what the size of the population and the length of its intervals bring."""
+"""Rebuttal table 1a: what the size of the population and the length of its intervals bring."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from scalarization.analysis import _names, _reported, _runs, _searches, _statistics
-from scalarization.errors import ConfigError
-from scalarization.experiments import Cell, Plan
+from scalarization.analysis import names, preconditions, reported_numbers, runs, searches, statistics
+from scalarization.plan import Plan
+from scalarization.plan.artifacts import ArtifactKind, Source
+from scalarization.plan.cells import Cell
 
-#: Methods without a search that stand beside.
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Methods without a search that are listed for comparison.
 REFERENCES = ("uniform", "rlw")
 TYPES = {
-    **_names.PLACE_TYPES,
-    **_names.METHOD_TYPES,
+    **runs.CAPACITY_TYPES,
+    **names.METHOD_TYPES,
     "population": "Int64",
     "epochs_ready": "Int64",
     "quantile": "float64",
     "trainings": "float64",
     "metric": "string",
-    **_runs.SPREAD_TYPES,
+    **runs.SPREAD_TYPES,
     "gain": "float64",
     "gain_std": "float64",
     "reported": "float64",
     "difference": "float64",
-    "inside": "boolean",
+    "within_ci": "boolean",
 }
 
 
+class _Entry(NamedTuple):
+    """A row before it has numbers.
+
+    Attributes:
+        cell: A cell of its method and capacity.
+        values: Test values [seeds, tasks]; None if it is not selected.
+        trainings: That it takes.
+        population: N; None without a search, as the following.
+        epochs_ready: E; None for the average over all E as well.
+        quantile: Q.
+    """
+
+    cell: Cell
+    values: np.ndarray | None
+    trainings: float | None
+    population: int | None = None
+    epochs_ready: int | None = None
+    quantile: float | None = None
+
+
 def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
-    """One row per place, method, population N and epochs E of an interval, and per method without a search.
+    """One row per capacity, method, population N and epochs E of an interval, and per method without a search.
 
     Returns:
-        The place; ``group``, ``method``, ``label``; ``population`` (null without a search), ``epochs_ready`` (null: the
-        average over all E of this population, of each seed), ``quantile``; ``trainings``, what it costs, N r + 1; test
-        average over tasks of the retrained models at the last epoch: ``metric``, ``mean``, ``std``, ``low``, ``high``,
-        ``seeds``, ``by_seed``; ``gain`` over uniform and ``gain_std``, paired by seed; ``reported``, the paper's mean,
-        ``difference`` (ours - theirs) and ``inside`` (theirs is within our t interval), where it has this benchmark,
-        number of tasks and setting of the search. What was left out has ``present`` false and nulls.
+        The capacity; ``group``, ``method``, ``label``; ``population`` (null without a search), ``epochs_ready`` (null
+        for the average over all E of this population, taken of each seed), ``quantile``; ``trainings`` that it takes,
+        N r + 1; test average over tasks of the retrained models at the last epoch: ``metric``, ``mean``, ``std``,
+        ``low``, ``high``, ``seeds``, ``by_seed``; ``gain`` over uniform and ``gain_std``, paired by seed; ``reported``,
+        the paper's mean, ``difference`` (ours - theirs) and ``within_ci`` (theirs is within our t interval), where it
+        has this benchmark, number of tasks and setting of the search. A row that is not selected has ``present`` false
+        and nulls.
 
     Raises:
-        ConfigError: The experiments have no model retrained after a population-based search, or ``only:`` left nothing.
+        ConfigError: ``only:`` selects nothing of the experiments.
         DataError: A run file is missing, damaged or incomplete.
     """
-    cells = _searches.cells(plan, artifact)
-    searched = [c for c in cells if _searches.is_direct(c) and c.specification["search"].get("quantile") is not None]
-    if not searched:
-        raise ConfigError(
-            f"{plan.config.preset_file}: artifacts.{artifact}: its experiments retrain nothing after a search; "
-            "add one with method pbt or pb2"
-        )
-    places: dict[tuple, list[Cell]] = {}
-    for cell in searched:
-        places.setdefault(_searches.place(cell), []).append(cell)
-    found = (row for group in places.values() for row in _place_rows(plan, cells, group))
-    return _runs.table(found, TYPES)
+    cells = searches.joint_cells(plan, artifact)
+    groups = searches.by_capacity(_retrained(cells))
+    return runs.table((row for group in groups for row in _rows(plan, cells, group)), TYPES)
 
 
-def _place_rows(plan: Plan, cells: list[Cell], group: list[Cell]) -> Iterator[dict[str, Any]]:
-    def row(cell: Cell, values: np.ndarray | None, **columns: Any) -> dict[str, Any]:
-        known = {k: v for k, v in _runs.key(cell, cell.task_set, values is not None).items() if k != "variant"}
-        theirs = _reported_here(plan, cell, columns)
-        known |= {**_names.describe(cell.method), **columns, "reported": theirs}
-        if values is None:
-            return {**known, **_statistics.spread([])}
-        spread = _statistics.spread(values.mean(axis=1))
-        gain = _statistics.spread(_searches.gain(values, base, metric))
-        known |= {"metric": metric, "gain": gain["mean"], "gain_std": gain["std"]}
-        if theirs is not None:
-            known |= {"difference": spread["mean"] - theirs, "inside": _statistics.inside(spread, theirs)}
-        return {**known, **spread}
+def _retrained(cells: Iterable[Cell]) -> list[Cell]:
+    """Cells that are trained with the whole policy of a population-based search on their own architecture."""
+    return [cell for cell in cells if searches.is_direct(cell) and _details(cell).get("quantile") is not None]
 
-    references = {m: c for m in REFERENCES if (c := _searches.of_method(cells, m, group[0]))}
-    reached = {
-        c.name: _searches.reached(plan, c) for c in [*references.values(), *group] if _runs.selected_seeds(plan, c)
-    }
-    metric = next((m for m, _ in reached.values()), None)
-    values = {name: found for name, (_, found) in reached.items()}
-    base = values.get(references["uniform"].name) if "uniform" in references else None
-    by_population: dict[tuple, dict[str, Cell]] = {}
-    for cell in sorted(group, key=lambda c: (_names.order(c.method), _setting(c))):
-        population, epochs, quantile = _setting(cell)
-        settings = {"population": population, "quantile": quantile, "trainings": _searches.cost(plan.search_of(cell))}
-        by_population.setdefault((cell.method, population, quantile), {})[cell.name] = cell
-        yield row(cell, values.get(cell.name), **settings, epochs_ready=epochs)
-    for (_, population, quantile), of in by_population.items():
-        if len(of) == 1:
-            continue
-        ran = [values[name] for name in of if name in values]
-        whole = len(ran) == len(of) and len({len(v) for v in ran}) == 1
-        first = next(iter(of.values()))
-        cost = _searches.cost(plan.search_of(first))
-        settings = {"population": population, "quantile": quantile, "trainings": cost}
-        yield row(first, np.mean(ran, axis=0) if whole else None, **settings)
-    for cell in references.values():
-        yield row(cell, values.get(cell.name), trainings=1.0)
+
+def _rows(plan: Plan, cells: list[Cell], group: list[Cell]) -> Iterator[dict[str, Any]]:
+    references = {method: c for method in REFERENCES if (c := searches.of_method(cells, method, group[0]))}
+    selected = [cell for cell in [*references.values(), *group] if runs.selected_seeds(plan, cell)]
+    quality = {cell.name: searches.test_quality(plan, cell) for cell in selected}
+    metric = next((metric for metric, _ in quality.values()), "")
+    values = {name: of_cell for name, (_, of_cell) in quality.items()}
+    baseline = values.get(references["uniform"].name) if "uniform" in references else None
+    entries = [
+        *_searched_entries(plan, group, values),
+        *(_Entry(cell, values.get(cell.name), 1.0) for cell in references.values()),
+    ]
+    for entry in entries:
+        row = {
+            **searches.capacity_columns(entry.cell, entry.values is not None),
+            **names.describe(entry.cell.method),
+            "population": entry.population,
+            "epochs_ready": entry.epochs_ready,
+            "quantile": entry.quantile,
+            "trainings": entry.trainings,
+            "reported": _reported(plan, entry),
+        }
+        measured = {} if entry.values is None else _measured(entry.values, baseline, metric, row["reported"])
+        yield {**row, **statistics.spread([]), **measured}
+
+
+def _searched_entries(plan: Plan, group: list[Cell], values: dict[str, np.ndarray]) -> Iterator[_Entry]:
+    """Every search, then the average over E of every population of which several E were searched."""
+    by_population: dict[tuple[Any, ...], list[Cell]] = {}
+    for cell in sorted(group, key=lambda cell: (names.order(cell.method), _setting(cell))):
+        population, epochs_ready, quantile = _setting(cell)
+        by_population.setdefault((cell.method, population, quantile), []).append(cell)
+        yield _Entry(cell, values.get(cell.name), _trainings(plan, cell), population, epochs_ready, quantile)
+    for (_, population, quantile), cells in by_population.items():
+        if len(cells) > 1:
+            of_cells = [values[cell.name] for cell in cells if cell.name in values]
+            complete = len(of_cells) == len(cells) and len({len(v) for v in of_cells}) == 1
+            mean = np.mean(of_cells, axis=0) if complete else None
+            yield _Entry(cells[0], mean, _trainings(plan, cells[0]), population, None, quantile)
+
+
+def _measured(values: np.ndarray, baseline: np.ndarray | None, metric: str, reported: float | None) -> dict[str, Any]:
+    spread = statistics.spread(values.mean(axis=1))
+    gain = statistics.spread(searches.gain(values, baseline, metric))
+    measured = {"metric": metric, "gain": gain["mean"], "gain_std": gain["std"], **spread}
+    if reported is not None:
+        measured["difference"] = spread["mean"] - reported
+        measured["within_ci"] = statistics.within_ci(spread, reported)
+    return measured
+
+
+def _trainings(plan: Plan, cell: Cell) -> float | None:
+    search = plan.search_of(cell)
+    return searches.num_trainings(search) if search else None
+
+
+def _details(cell: Cell) -> dict[str, Any]:
+    """The search that a cell takes its weights from; empty without one."""
+    reference = cell.specification.search
+    return dict(reference.details) if reference else {}
 
 
 def _setting(cell: Cell) -> tuple[int, int, float]:
-    search = cell.specification["search"]
-    return search["population"], search["epochs_ready"], search["quantile"]
+    details = _details(cell)
+    return details["population"], details["epochs_ready"], details["quantile"]
 
 
-def _reported_here(plan: Plan, cell: Cell, columns: dict[str, Any]) -> float | None:
-    if not plan.info(cell.benchmark).reported or cell.method not in ("pbt", *REFERENCES):
+def _reported(plan: Plan, entry: _Entry) -> float | None:
+    cell = entry.cell
+    if not plan.benchmarks[cell.benchmark].reported or cell.method not in ("pbt", *REFERENCES):
         return None
-    table = _reported.population().get((cell.benchmark, len(cell.tasks)), {})
-    if cell.method in REFERENCES:
-        return table.get((cell.method, None, None))
-    return table.get((columns["population"], columns.get("epochs_ready"), columns["quantile"]))
+    table = reported_numbers.population().get((cell.benchmark, len(cell.tasks)), {})
+    return table.get((entry.population or cell.method, entry.epochs_ready, entry.quantile))
+
+
+def _searched_populations(source: Source) -> str | None:
+    """A model is retrained after a population-based search."""
+    if _retrained(source.cells):
+        return None
+    return "its experiments retrain nothing after a search; add one with method pbt or pb2"
+
+
+KIND = ArtifactKind(
+    "rebuttal_table_1a", "table", "runs", summarize, (preconditions.some_experiments, _searched_populations)
+)

@@ -1,20 +1,23 @@
-"""R table 2: population-based search against grid search, by accuracy and cost."""
+"""Rebuttal table 2: population-based search against grid search, by accuracy and cost."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from scalarization.analysis import _names, _runs, _searches, _statistics
-from scalarization.errors import ConfigError
-from scalarization.experiments import Cell, Plan
+from scalarization.analysis import method_lines, names, preconditions, runs, searches, statistics
+from scalarization.plan import Plan
+from scalarization.plan.artifacts import ArtifactKind, Source
+from scalarization.plan.cells import Cell, Search
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TYPES = {
-    **_runs.PLACE_TYPES,
-    **_names.METHOD_TYPES,
+    **runs.CONDITION_TYPES,
+    **names.METHOD_TYPES,
     "tasks": "object",
     "weights": "object",
     "trainings": "float64",
@@ -24,84 +27,124 @@ TYPES = {
     "quantile": "float64",
     "task": "string",
     "metric": "string",
-    **_runs.SPREAD_TYPES,
+    **runs.SPREAD_TYPES,
     "paper_std": "float64",
 }
 
 
+class GridResults(NamedTuple):
+    """What every point of a grid reached at the last epoch.
+
+    Attributes:
+        metric: Metric of quality.
+        weights: Weights of each point.
+        validation: Values [points, seeds, tasks].
+        test: The same on test.
+    """
+
+    metric: str
+    weights: list[tuple[float, ...]]
+    validation: np.ndarray
+    test: np.ndarray
+
+
 def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
-    """One row per place, method and task, ``average`` over tasks first: uniform, the best of the grid, PBT and others.
+    """One row per capacity, method and task, ``average`` over tasks first: uniform, the best of the grid, PBT, others.
 
     Returns:
-        The place; ``group``, ``method``, ``label``; ``tasks``; ``weights`` in their order: of ``grid`` the point with
-        the best mean over seeds of the validation average, of a search the last ones of its policy; ``trainings``, what
-        it costs to get there with one seed, and ``cost``, how that is counted; ``population``, ``epochs_ready``,
-        ``quantile`` of a search; test values at the last epoch: ``task``, ``metric``, ``mean``, ``std``, ``low``,
-        ``high``, ``seeds``, ``by_seed``, ``paper_std`` (as in ``table_methods``). A place that was left out has one row
-        with ``present`` false and nulls.
+        The condition; ``group``, ``method``, ``label``; ``tasks``; ``weights`` in their order: of ``grid`` the point
+        with the best mean over seeds of the validation average, of a search the last ones of its policy; ``trainings``
+        that it takes to reach them with one seed, and ``cost``, how these are counted; ``population``,
+        ``epochs_ready``, ``quantile`` of a search; test values at the last epoch: ``task``, ``metric``, ``mean``,
+        ``std``, ``low``, ``high``, ``seeds``, ``by_seed``, ``paper_std`` (as in ``table_methods``). What is not
+        selected has one row with ``present`` false and nulls.
 
     Raises:
-        ConfigError: The experiments have no grid, or nothing that is retrained after a search, on the same tasks.
+        ConfigError: ``only:`` selects nothing of the experiments.
         DataError: A run file or a history is missing, damaged or incomplete.
     """
-    return _runs.table((row for group in compared(plan, artifact) for row in _rows(plan, group)), TYPES)
+    groups = compared(searches.joint_cells(plan, artifact))
+    return runs.table((row for group in groups for row in _rows(plan, group)), TYPES)
 
 
-def compared(plan: Plan, artifact: str) -> list[dict[str, Cell]]:
-    """Method -> its cell, for every place of an artifact's experiments that has a grid and a search.
-
-    Raises:
-        ConfigError: There is none.
-    """
-    places: dict[tuple, dict[str, Cell]] = {}
-    for cell in _searches.cells(plan, artifact):
-        if cell.method in ("grid", "uniform") or _searches.is_direct(cell):
-            places.setdefault(_searches.place(cell), {}).setdefault(cell.method, cell)
-    found = [group for group in places.values() if "grid" in group and any(map(_searches.is_searched, group.values()))]
-    if not found:
-        raise ConfigError(
-            f"{plan.config.preset_file}: artifacts.{artifact}: its experiments have no grid beside a model retrained "
-            "after a search; add both to the methods of one of them"
-        )
-    return found
+def compared(cells: Iterable[Cell]) -> list[dict[str, Cell]]:
+    """Method -> its cell, for every capacity that has a grid and a search; uniform among them."""
+    groups: list[dict[str, Cell]] = []
+    kept = (cell for cell in cells if cell.method in ("grid", "uniform") or searches.is_direct(cell))
+    for group in searches.by_capacity(kept):
+        by_method: dict[str, Cell] = {}
+        for cell in group:
+            by_method.setdefault(cell.method, cell)
+        if "grid" in by_method and any(map(searches.is_searched, by_method.values())):
+            groups.append(by_method)
+    return groups
 
 
-def grid_points(plan: Plan, cell: Cell) -> tuple[str, np.ndarray, np.ndarray, list[tuple[float, ...]]]:
+def grid_results(plan: Plan, cell: Cell) -> GridResults:
     """What every point of a grid reached.
 
-    Returns:
-        Metric; validation and test values [points, seeds, tasks]; the points.
+    Raises:
+        DataError: A run is missing or incomplete.
     """
-    settings = _runs.Results(plan, cell).settings
-    reached = {s: [_searches.reached(plan, cell, s, member) for member, _ in settings] for s in ("validation", "test")}
-    validation, test = (np.stack([values for _, values in reached[s]]) for s in ("validation", "test"))
-    return reached["test"][0][0], validation, test, [weights for _, weights in settings]
+    results = runs.CellResults(plan, cell)
+    validation, test = (
+        np.stack([results.by_task(split, results.metric, number) for number, _ in results.weight_settings])
+        for split in ("validation", "test")
+    )
+    return GridResults(results.metric, [weights for _, weights in results.weight_settings], validation, test)
+
+
+def grid_and_search(source: Source) -> str | None:
+    """The experiments have a grid, and a model retrained after a search, on the same tasks and capacity."""
+    if compared(source.cells):
+        return None
+    return (
+        "its experiments have no grid on the same tasks and architecture as a model retrained after a search; add both "
+        "to the methods of one of them"
+    )
 
 
 def _rows(plan: Plan, group: dict[str, Cell]) -> Iterator[dict[str, Any]]:
-    for method in sorted(group, key=_names.order):
+    for method in sorted(group, key=names.order):
         cell = group[method]
-        key = {**_runs.key(cell, cell.task_set, bool(_runs.selected_seeds(plan, cell))), **_names.describe(method)}
-        if not key["present"]:
-            yield {**key, "task": _names.AVERAGE, **_statistics.spread([])}
+        present = bool(runs.selected_seeds(plan, cell))
+        columns = {**runs.condition_columns(cell, present), **names.describe(method)}
+        if not present:
+            yield {**columns, "task": names.AVERAGE, **statistics.spread([])}
             continue
         search = plan.search_of(cell)
-        if search:
-            metric, values = _searches.reached(plan, cell)
-            weights = _searches.history(plan, search)[1].weights[-1]
-            known: dict[str, Any] = {"trainings": _searches.cost(search), "cost": "N r + 1"}
-            known |= {n: getattr(search, n) for n in ("population", "epochs_ready")}
-            known["quantile"] = search.quantile if search.copies else None
-        else:
-            metric, validation, test, points = grid_points(plan, cell)
-            best = _statistics.best(_runs.SIGN[metric] * validation.mean(axis=2))
-            values, weights = test[best], points[best]
-            known = {"trainings": float(len(points)), "cost": "points" if method == "grid" else None}
-        deviations = [_statistics.spread(column)["std"] for column in values.T]
-        columns = {_names.AVERAGE: values.mean(axis=1), **dict(zip(cell.tasks, values.T, strict=True))}
-        like = {_names.AVERAGE: float(np.sqrt(np.square(deviations).sum())) / len(deviations)}
-        like |= dict(zip(cell.tasks, deviations, strict=True))
-        for task, found in columns.items():
-            spread = _statistics.spread(found)
-            known |= {"tasks": list(cell.tasks), "weights": list(weights), "metric": metric}
-            yield {**key, **known, "task": task, **spread, "paper_std": like[task]}
+        method_columns, values = _searched(plan, cell, search) if search else _best_point(plan, cell)
+        for task, spread in method_lines.spread_by_task(cell.tasks, values).items():
+            yield {**columns, "tasks": list(cell.tasks), **method_columns, "task": task, **spread}
+
+
+def _searched(plan: Plan, cell: Cell, search: Search) -> tuple[dict[str, Any], np.ndarray]:
+    """Columns and test values of a model retrained after a search."""
+    metric, values = searches.test_quality(plan, cell)
+    _, policy = searches.history(plan, search)
+    columns = {
+        "weights": list(policy.weights[-1]),
+        "trainings": searches.num_trainings(search),
+        "cost": "N r + 1",
+        "population": search.population,
+        "epochs_ready": search.epochs_ready,
+        "quantile": search.quantile if search.exploits else None,
+        "metric": metric,
+    }
+    return columns, values
+
+
+def _best_point(plan: Plan, cell: Cell) -> tuple[dict[str, Any], np.ndarray]:
+    """Columns and test values of the best point of a grid, or of uniform weights."""
+    grid = grid_results(plan, cell)
+    best = statistics.best(runs.sign(grid.metric) * grid.validation.mean(axis=2))
+    columns = {
+        "weights": list(grid.weights[best]),
+        "trainings": float(len(grid.weights)),
+        "cost": "points" if cell.method == "grid" else None,
+        "metric": grid.metric,
+    }
+    return columns, grid.test[best]
+
+
+KIND = ArtifactKind("rebuttal_table_2", "table", "runs", summarize, (preconditions.some_experiments, grid_and_search))

@@ -1,28 +1,31 @@
-"""Sweep of learning rate and epochs on the reference domain (paper A 1.1): which the validation split would choose.
+"""Sweep of learning rate and epochs on the reference domain (appendix 1.1): which the validation split would choose.
 
 It only reports: recipes hold the values that are used, so that the plan is known before anything runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from scalarization.analysis import _runs, _statistics
-from scalarization.errors import ConfigError
-from scalarization.experiments import Cell, Plan
+from scalarization.analysis import preconditions, runs, statistics
+from scalarization.plan import Plan
+from scalarization.plan.artifacts import ArtifactKind, Source
+from scalarization.plan.cells import Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TYPES = {
-    **_runs.PLACE_TYPES,
+    **runs.CONDITION_TYPES,
     "lr": "float64",
     "epochs": "Int64",
     "metric": "string",
     "chosen": "boolean",
     "recipe": "boolean",
-    **_runs.SPREAD_TYPES,
+    **runs.SPREAD_TYPES,
     "test_mean": "float64",
     "test_std": "float64",
 }
@@ -32,53 +35,67 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
     """One row per variant of the reference domain's SD model, all of one architecture.
 
     Returns:
-        Columns of the place; ``lr``, ``epochs``; ``metric``; ``chosen``: best mean over seeds of the validation value
-        at the last epoch; ``recipe``: whether these are the benchmark's own values; ``mean``, ``std``, ``low``,
-        ``high``, ``seeds``, ``by_seed``: the validation value; ``test_mean``, ``test_std``, of which nothing was
-        chosen. A variant that was left out has ``present`` false and nulls.
+        Columns of the condition; ``lr``, ``epochs``; ``metric``; ``chosen``: best mean over seeds of the validation
+        value at the last epoch; ``recipe``: whether these are the benchmark's own values; ``mean``, ``std``, ``low``,
+        ``high``, ``seeds``, ``by_seed``: the validation value; ``test_mean``, ``test_std``, by which nothing is
+        chosen. A variant that is not selected has ``present`` false and nulls.
 
     Raises:
-        ConfigError: The experiment does not train the reference domain alone, or several architectures, or ``only:``
-            left nothing of it.
+        ConfigError: ``only:`` selects nothing of the experiment.
         DataError: A run file is missing, damaged or incomplete.
     """
-    experiment = _runs.experiment_name(plan, artifact)
-    benchmark = plan.config.preset["experiments"][experiment]["benchmark"]
-    spec = plan.config.preset["benchmarks"][benchmark]
-    cells = [c for c in plan.experiment_cells[experiment] if c.method == "single" and c.task_set == spec["reference"]]
-    place = f"{plan.config.preset_file}: artifacts.{artifact}: experiment '{experiment}'"
-    if not cells:
-        raise ConfigError(f"{place} has no method single on the reference domain {spec['reference']}")
-    if len({c.architecture for c in cells}) > 1:
-        raise ConfigError(f"{place} has several architectures; a sweep is made with one")
-    if not any(_runs.selected_seeds(plan, c) for c in cells):
-        raise ConfigError(f"{plan.config.source}: only = {plan.config.only}: nothing of artifact '{artifact}' is left")
-    return _runs.table(_rows(plan, cells, spec["recipe"]), TYPES)
+    experiment = runs.experiment_name(plan, artifact)
+    reference = plan.preset.benchmarks[plan.preset.experiments[experiment].benchmark].reference
+    cells = _reference_cells(plan.experiments[experiment], reference)
+    if not any(runs.selected_seeds(plan, cell) for cell in cells):
+        raise runs.nothing_selected(plan, artifact)
+    return runs.table(_rows(plan, cells), TYPES)
 
 
-def _rows(plan: Plan, cells: list[Cell], recipe: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    found = {c.name: _runs.Results(plan, c) for c in cells if _runs.selected_seeds(plan, c)}
-    metric = next(m for m in _runs.QUALITY_METRICS if m in next(iter(found.values())).metrics)
-    validation = {name: r.values("validation", r.cell.task_set, metric) for name, r in found.items()}
-    names = list(found)
-    # Variants with fewer seeds (`only:`) are compared by what they have.
-    best = names[_statistics.best(np.array([[_runs.SIGN[metric] * validation[n].mean()] for n in names]))]
+def _rows(plan: Plan, cells: list[Cell]) -> Iterator[dict[str, Any]]:
+    results = {cell.name: runs.CellResults(plan, cell) for cell in cells if runs.selected_seeds(plan, cell)}
+    metric = next(iter(results.values())).metric
+    validation = {name: r.values("validation", r.cell.task_set, metric) for name, r in results.items()}
+    # With `only:`, variants may have different numbers of seeds; each is compared by the mean over its own.
+    scores = np.array([[runs.sign(metric) * values.mean()] for values in validation.values()])
+    chosen = list(results)[statistics.best(scores)]
     for cell in cells:
+        recipe = plan.preset.benchmarks[cell.benchmark].recipe
+        lr, epochs = cell.specification.recipe.lr, cell.specification.epochs
         row = {
-            **_runs.key(cell, cell.task_set, cell.name in found),
-            "lr": cell.specification["recipe"]["lr"],
-            "epochs": cell.specification["epochs"],
-            "recipe": (cell.specification["recipe"]["lr"], cell.specification["epochs"])
-            == (recipe["lr"], recipe["epochs"]),
+            **runs.condition_columns(cell, cell.name in results),
+            "lr": lr,
+            "epochs": epochs,
+            "recipe": (lr, epochs) == (recipe.lr, recipe.epochs),
         }
-        if cell.name not in found:
-            yield {**row, **_statistics.spread([])}
+        if cell.name not in results:
+            yield {**row, **statistics.spread([])}
             continue
-        test = found[cell.name].values("test", cell.task_set, metric)
+        test = results[cell.name].values("test", cell.task_set, metric)
         yield {
             **row,
             "metric": metric,
-            "chosen": cell.name == best,
-            **_statistics.spread(validation[cell.name]),
-            **_statistics.named("test", test),
+            "chosen": cell.name == chosen,
+            **statistics.spread(validation[cell.name]),
+            **statistics.mean_and_std("test", test),
         }
+
+
+def _reference_cells(cells: Iterable[Cell], reference: str) -> list[Cell]:
+    """SD models of the reference domain."""
+    return [cell for cell in cells if cell.method == "single" and cell.task_set == reference]
+
+
+def _one_reference_model(source: Source) -> str | None:
+    """The experiment trains the reference domain alone, with one architecture."""
+    ((name, cells),) = source.experiments.items()
+    reference = source.preset.benchmarks[source.preset.experiments[name].benchmark].reference
+    alone = _reference_cells(cells, reference)
+    if not alone:
+        return f"experiment '{name}' has no method single on the reference domain {reference}"
+    if len({cell.architecture for cell in alone}) > 1:
+        return f"experiment '{name}' has several architectures; a sweep is made with one"
+    return None
+
+
+KIND = ArtifactKind("sweep", "figure", "runs", summarize, (preconditions.one_experiment, _one_reference_model))

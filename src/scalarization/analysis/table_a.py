@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from scalarization.analysis import _runs
+from scalarization.analysis import preconditions, runs
 from scalarization.benchmarks import SPLITS
-from scalarization.errors import ConfigError, DataError
-from scalarization.experiments import Plan
+from scalarization.benchmarks.base import AttributeLabels
+from scalarization.errors import DataError
+from scalarization.plan import Plan
+from scalarization.plan.artifacts import ArtifactKind
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TYPES = {
     "benchmark": "string",
@@ -32,19 +35,16 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
         them that are positive; positives are null if the prepared store does not count them.
 
     Raises:
-        ConfigError: The benchmark has no attributes.
         DataError: The prepared store is missing or damaged.
     """
-    benchmark = plan.config.preset["experiments"][_runs.experiment_name(plan, artifact)]["benchmark"]
-    if not plan.info(benchmark).groups:
-        raise ConfigError(
-            f"{plan.config.preset_file}: artifacts.{artifact}: benchmark '{benchmark}' has no groups of attributes"
-        )
-    return _runs.table(_rows(plan, benchmark), TYPES)
+    benchmark = runs.benchmark_name(plan, artifact)
+    labels = plan.benchmarks[benchmark].labels
+    groups = labels.groups if isinstance(labels, AttributeLabels) else {}
+    return runs.table(_rows(plan, benchmark, groups), TYPES)
 
 
-def _rows(plan: Plan, benchmark: str) -> Iterator[dict[str, Any]]:
-    file = plan.store_file(benchmark)
+def _rows(plan: Plan, benchmark: str, groups: Mapping[str, tuple[str, ...]]) -> Iterator[dict[str, Any]]:
+    file = plan.paths.store_file(benchmark)
     try:
         store = json.loads(file.read_text(encoding="utf-8"))
         domains = list(store["domains"].values())
@@ -55,7 +55,7 @@ def _rows(plan: Plan, benchmark: str) -> Iterator[dict[str, Any]]:
         raise DataError(f"{file}: no prepared data; make it with: snakemake --cores all {file}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{file}: damaged ({error!r}); delete it and run snakemake again") from None
-    for group, attributes in plan.info(benchmark).groups.items():
+    for group, attributes in groups.items():
         for attribute in attributes:
             for split in SPLITS:
                 row = {"benchmark": benchmark, "group": group, "attribute": attribute, "split": split}
@@ -65,3 +65,15 @@ def _rows(plan: Plan, benchmark: str) -> Iterator[dict[str, Any]]:
                     row["positives"] = sum(d["positives_per_attribute"][split][column] for d in domains)
                     row["percent"] = 100 * row["positives"] / images[split]
                 yield row
+
+
+KIND = ArtifactKind(
+    "table_a",
+    "table",
+    "store",
+    summarize,
+    (
+        preconditions.one_experiment,
+        preconditions.benchmark_with(AttributeLabels, "benchmark '{benchmark}' has no groups of attributes"),
+    ),
+)

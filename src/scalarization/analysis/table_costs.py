@@ -1,77 +1,62 @@
-"""R table 1b: what a step of each method costs, as formulas in T (tasks) and N (models), and as measured."""
+"""Rebuttal table 1b: the cost of a step of each method, as formulas in T (tasks) and N (models), and as measured."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from scalarization.analysis import names, preconditions, profiles, reported_numbers, runs
+from scalarization.methods import CostFormulas
+from scalarization.plan import Plan
+from scalarization.plan.artifacts import ArtifactKind
 
-from scalarization.analysis import _costs, _names, _reported, _runs
-from scalarization.experiments import Plan
+if TYPE_CHECKING:
+    import pandas as pd
 
-FORMULAS = ("forward_passes", "backward_passes", "additional_computation", "additional_storage")
+FORMULAS = tuple(field.name for field in dataclasses.fields(CostFormulas))
 TYPES = {
-    **_costs.TYPES,
+    **profiles.TYPES,
     **dict.fromkeys(FORMULAS, "string"),
     **{f"reported_{name}": "string" for name in FORMULAS},
 }
 
-_ONE = ("1", "1", "0", "1")
-_WEIGHTED = ("1", "1", "minor", "1")
-#: What is done here, relative to one step of uniform scalarization, in the order of :data:`FORMULAS`. Gradient-based
-#: ones: T^2 is the Gramian of the tasks' gradients; a solver works on its T x T numbers.
-#: Under multi-domain learning without BatchNorm the batch is split, and T backward passes cost about one.
-HERE = {
-    "uniform": _ONE,
-    "proportional": _ONE,
-    "grid": ("N", "N", "0", "1"),
-    "pbt": ("N+1", "N+1", "minor (checkpoint writing)", "1"),
-    "pb2": ("N+1", "N+1", "minor (checkpoint writing, Gaussian process)", "1"),
-    "search_grid": ("N+1", "N+1", "0", "1"),
-    "search_random": ("N+1", "N+1", "0", "1"),
-    "rlw": _WEIGHTED,
-    "uncertainty": _WEIGHTED,
-    "imtl_l": _WEIGHTED,
-    "dwa": _WEIGHTED,
-    # Asks for the losses after the step.
-    "famo": ("2", "1", "minor", "1"),
-    "cagrad": ("1", "T", "T^2, solver", "T"),
-    "graddrop": ("1", "T", "0", "T"),
-    "pcgrad": ("1", "T", "T^2", "T"),
-    # Gradients on the features are enough: T passes through the heads, one through the backbone; of T rotations m x m.
-    "rotograd": ("1", "1", "T", "T (features)"),
-    "mgda": ("1", "T", "T^2, Frank-Wolfe", "T"),
-    "imtl_g": ("1", "T", "T^2", "T"),
-    "nash_mtl": ("1", "T", "T^2, solver", "T"),
-    "aligned_mtl": ("1", "T", "T^2, eigenvalues", "T"),
-    "upgrad": ("1", "T", "T^2, T solvers", "T"),
-}
-
 
 def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
-    """One row per measured method and number of tasks, and one per method that R has and that was not measured.
+    """One row per measured method and number of tasks, and one per method of rebuttal table 1b that was not measured.
 
     Returns:
         ``benchmark``, ``architecture``, ``batch_size``, ``group``, ``method``, ``label``, ``tasks``;
         ``seconds_per_step``, ``time_ratio`` to uniform, ``peak_bytes``, ``memory_ratio``, null if not measured;
-        ``forward_passes``, ``backward_passes``, ``additional_computation``, ``additional_storage``: formulas of what is
-        done here (null for a method that :data:`HERE` does not know), and with ``reported_`` before them R's.
+        ``forward_passes``, ``backward_passes``, ``additional_computation``, ``additional_storage``: formulas of the
+        implementation here (null for a method that declares none); the same with the prefix ``reported_``: formulas of
+        rebuttal table 1b (null for a method that it does not list).
 
     Raises:
-        ConfigError: The artifact names no measurement.
-        DataError: Its file is missing or damaged.
+        DataError: The profile's file is missing or damaged.
     """
-    return _runs.table(_rows(_costs.measured(plan, artifact)), TYPES)
+    return runs.table(_rows(profiles.read_profile(plan, artifact)), TYPES)
 
 
-def _rows(measured: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    place = ["benchmark", "architecture", "batch_size"]
-    for key, found in measured.groupby(place, sort=False):
-        of_method = {name: rows.to_dict("records") for name, rows in found.groupby("method", sort=False)}
-        for method in sorted({*of_method, *_reported.costs()}, key=_names.order):
-            formulas = dict(zip(FORMULAS, HERE.get(method, ()), strict=False))
-            formulas |= {f"reported_{name}": text for name, text in _reported.costs().get(method, {}).items()}
-            absent = [{**dict(zip(place, key, strict=True)), **_names.describe(method)}]
-            for row in of_method.get(method, absent):
+def _rows(profile: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    condition = ["benchmark", "architecture", "batch_size"]
+    for key, group in profile.groupby(condition, sort=False):
+        measured = {method: rows.to_dict("records") for method, rows in group.groupby("method", sort=False)}
+        for method in sorted({*measured, *reported_numbers.costs()}, key=names.order):
+            formulas = _formulas(method)
+            not_measured = [{**dict(zip(condition, key, strict=True)), **names.describe(method)}]
+            for row in measured.get(method, not_measured):
                 yield {**row, **formulas}
+
+
+def _formulas(method: str) -> dict[str, str]:
+    """Formulas of the implementation here and of rebuttal table 1b, as far as they are known."""
+    declared = names.METHODS[method].formulas if method in names.METHODS else None
+    reported = reported_numbers.costs().get(method, {})
+    return {
+        **(dataclasses.asdict(declared) if declared else {}),
+        **{f"reported_{name}": text for name, text in reported.items()},
+    }
+
+
+KIND = ArtifactKind("table_costs", "table", "profile", summarize, (preconditions.a_profile,))

@@ -3,47 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from scalarization.analysis import method_lines, names, preconditions, reported_numbers, runs, statistics
+from scalarization.plan import Plan
+from scalarization.plan.artifacts import ArtifactKind
 
-from scalarization.analysis import _methods, _names, _reported, _runs, _statistics
-from scalarization.experiments import Plan
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
-    """As ``table_methods``, of several experiments, the rows of ``average`` only, and of each method one.
+    """As ``table_methods``, for several experiments, with the rows of ``average`` only and one line per method.
 
-    Of searched weights that is what the paper's tables have: the whole policy of a search on the very architecture.
+    Of searched weights the line is what the paper's tables have: the whole policy of a search on the same architecture.
 
     Returns:
         The columns of ``table_methods``. Of a benchmark of the paper, rows without an ``architecture`` hold what the
         authors' poster reports (``reported_mean``, ``reported_std``); it does not state the capacity.
 
     Raises:
-        ConfigError: Nothing is trained jointly, or ``only:`` left nothing of it.
+        ConfigError: ``only:`` selects nothing of the experiments.
         DataError: A run file is missing, damaged or incomplete.
     """
-    return _runs.table(_rows(plan, artifact), _methods.TYPES)
+    return runs.table(_rows(plan, artifact), method_lines.TYPES)
 
 
 def _rows(plan: Plan, artifact: str) -> Iterator[dict[str, Any]]:
-    found = _methods.places(plan, artifact)
-    for place in found:
-        place.joint = {line: cell for line, cell in place.joint.items() if not line[1]} or place.joint
-        yield from (row for row in _methods.rows(plan, place) if row["task"] == _names.AVERAGE)
-    cells = [cell for place in found for cell in place.joint.values()]
-    for benchmark in dict.fromkeys(cell.benchmark for cell in cells):
-        if not plan.info(benchmark).reported:
+    groups = method_lines.compared_methods(plan, artifact)
+    for group in groups:
+        undetailed = {line: cell for line, cell in group.joint.items() if not line.detail}
+        reduced = replace(group, joint=undetailed or group.joint)
+        yield from (row for row in method_lines.rows(plan, reduced) if row["task"] == names.AVERAGE)
+    for benchmark in dict.fromkeys(group.first.benchmark for group in groups):
+        if not plan.benchmarks[benchmark].reported:
             continue
-        for method, theirs in _reported.poster().get(benchmark, {}).items():
+        for method, theirs in reported_numbers.poster().get(benchmark, {}).items():
             yield {
                 "benchmark": benchmark,
                 "present": True,
-                **_names.describe(method),
-                "task": _names.AVERAGE,
+                **names.describe(method),
+                "task": names.AVERAGE,
                 "metric": "accuracy",
-                **_statistics.spread([]),
+                **statistics.spread([]),
                 "reported_mean": theirs.mean,
                 "reported_std": theirs.std,
             }
+
+
+KIND = ArtifactKind(
+    "table_main", "table", "runs", summarize, (preconditions.some_experiments, preconditions.joint_training)
+)

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from typing import TYPE_CHECKING
 
-from scalarization.analysis import _methods, _runs
-from scalarization.experiments import Plan
+from scalarization.analysis import method_lines, preconditions, runs
+from scalarization.plan import Plan
+from scalarization.plan.artifacts import ArtifactKind
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
     """One row per task set, variant, capacity, method, metric and task, ``average`` over tasks among them.
 
     Returns:
-        Columns of the place (benchmark, task_set, variant, architecture, depth, width, shared_layers, present);
-        ``group``, ``method``, ``label`` (its name in tables), in the order of the tables; ``member``, ``weights``: the
-        weight setting that stands for it (of ``grid`` p*, the best of all constant weights on validation; of SD and
-        searched weights empty); ``task``; ``metric``: ``accuracy`` in percent or ``l1``, and ``balanced_accuracy``
-        where there is one; test values at the last epoch: ``mean``, ``std``, ``low``, ``high`` (95 % t interval),
-        ``seeds``, ``by_seed``, over seeds; ``paper_std``: the deviation that the paper reports, for ``average``
-        sqrt(sum of the tasks' variances) / T, else ``std``; ``reported_mean``, ``reported_std`` (to be compared with
-        ``paper_std``), ``difference`` (ours - theirs), ``inside`` (theirs is within our t interval) where the paper has
-        this benchmark, capacity, method and exactly these tasks. A capacity that was left out has one row with
-        ``present`` false and nulls.
+        Columns of the condition (benchmark, task_set, variant, architecture, depth, width, shared_layers, present);
+        ``group``, ``method``, ``label`` (its name in tables), in the order of the tables; ``weight_setting``,
+        ``weights``: the weight setting that stands for it (of ``grid`` p*, the best of all constant weights on
+        validation; of SD and searched weights empty); ``task``; ``metric``: ``accuracy`` in percent or ``l1``, and
+        ``balanced_accuracy`` where the run file has it; test values at the last epoch: ``mean``, ``std``, ``low``,
+        ``high`` (95 % t interval), ``seeds``, ``by_seed``, over seeds; ``paper_std``: the deviation that the paper
+        reports, for ``average`` sqrt(sum of the tasks' variances) / T, else ``std``; ``reported_mean``,
+        ``reported_std`` (to be compared with ``paper_std``), ``difference`` (ours - theirs), ``within_ci`` (theirs is
+        within our t interval) where the paper has this benchmark, capacity, method and exactly these tasks. A capacity
+        that is not selected has one row with ``present`` false and nulls.
 
     Raises:
-        ConfigError: Nothing is trained jointly, or ``only:`` left nothing of it.
+        ConfigError: ``only:`` selects nothing of the experiments.
         DataError: A run file is missing, damaged or incomplete.
     """
-    found = (row for place in _methods.places(plan, artifact) for row in _methods.rows(plan, place))
-    return _runs.table(found, _methods.TYPES)
+    groups = method_lines.compared_methods(plan, artifact)
+    return runs.table((row for group in groups for row in method_lines.rows(plan, group)), method_lines.TYPES)
+
+
+KIND = ArtifactKind(
+    "table_methods", "table", "runs", summarize, (preconditions.some_experiments, preconditions.joint_training)
+)

@@ -1,23 +1,24 @@
-"""What searches cost: formulas beside what was measured, and what their management adds."""
+"""What searches take: expected trainings next to measured ones, and what managing the population adds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from scalarization import storage
-from scalarization.analysis import _runs, _searches
+from scalarization.analysis import preconditions, runs, searches
 from scalarization.errors import DataError
-from scalarization.experiments import Plan
-from scalarization.searches import Search
+from scalarization.plan import Plan
+from scalarization.plan.artifacts import ArtifactKind
+from scalarization.plan.cells import Search
 
-#: Weights that differ by less than rounding are the same.
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Weights are counted as the same if they agree after rounding to so many decimals.
 DECIMALS = 9
 TYPES = {
-    **_searches.TYPES,
+    **searches.TYPES,
     "trainings": "float64",
     "trainings_measured": "float64",
     "configurations": "Int64",
@@ -39,40 +40,36 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
     """One row per search.
 
     Returns:
-        Columns of :data:`_searches.TYPES`; ``trainings`` expected, N r + 1, and ``trainings_measured``, the ``steps``
+        Columns of :data:`searches.TYPES`; ``trainings`` expected, N r + 1, and ``trainings_measured``, the ``steps``
         of all members relative to ``full_steps``, those of one training on the whole training set, plus one;
         ``configurations`` expected, N + ceil(N Q) (intervals - 1), and ``configurations_measured``, the distinct
-        weights in the history; ``seconds`` of training and validation of all members. Of the session that made it,
-        together with ``session_searches - 1`` others: its name, ``workers``, ``session_seconds`` from beginning to end,
-        ``startup_seconds`` of them until the first member could be trained, ``trained_seconds``, the sum over workers
-        of what was trained in it, and ``overhead_seconds`` per search: what is left of the time when the workers' work
-        is taken off, (session - trained / workers) / searches. A search that was left out has ``present`` false and
-        nulls.
+        weights in the history; ``seconds`` of training and validation of all members. Of the session that ran it,
+        together with ``session_searches - 1`` others: its name, ``workers``, ``session_seconds`` from beginning to
+        end, ``startup_seconds`` of them until the first member could be trained, ``trained_seconds``, the sum over
+        workers of the time they trained, and ``overhead_seconds`` per search, (session_seconds - trained_seconds /
+        workers) / session_searches. A search that is not selected has ``present`` false and nulls.
 
     Raises:
-        ConfigError: The artifact names no searches, or ``only:`` left nothing of them.
-        DataError: A history is missing, damaged, or not whole.
+        ConfigError: ``only:`` selects none of the searches.
+        DataError: A history is missing, damaged or incomplete.
     """
-    return _runs.table((row for s in _searches.planned(plan, artifact) for row in _rows(plan, s)), TYPES)
+    planned = searches.planned(plan, artifact)
+    return runs.table((_row(plan, search) for search in planned), TYPES)
 
 
-def _rows(plan: Plan, search: Search) -> Iterator[dict[str, Any]]:
-    known = _searches.describe(plan, search)
-    if not known["present"]:
-        yield known
-        return
-    rows, _ = _searches.history(plan, search)
-    file = plan.search_file(search)
-    session = storage.read_metadata(file).get("session")
-    if session is None:
-        raise DataError(f"{file}: its metadata lack the session; delete it and run snakemake again")
-    steps, full_steps = sum(row["steps"] for row in rows), plan.full_steps(search)
+def _row(plan: Plan, search: Search) -> dict[str, Any]:
+    columns = searches.columns(plan, search)
+    if not columns["present"]:
+        return columns
+    rows, _ = searches.history(plan, search)
+    session = _session(plan, search)
+    steps, full_steps = sum(row["steps"] for row in rows), search.full_steps
     overhead = session["seconds"] - session["trained_seconds"] / session["workers"]
-    yield {
-        **known,
-        "trainings": _searches.cost(search),
+    return {
+        **columns,
+        "trainings": searches.num_trainings(search),
         "trainings_measured": steps / full_steps + 1,
-        "configurations": search.configurations,
+        "configurations": search.num_configurations,
         "configurations_measured": len({tuple(np.round(row["weights"], DECIMALS)) for row in rows}),
         "steps": steps,
         "full_steps": full_steps,
@@ -85,3 +82,17 @@ def _rows(plan: Plan, search: Search) -> Iterator[dict[str, Any]]:
         "trained_seconds": session["trained_seconds"],
         "overhead_seconds": overhead / len(session["searches"]),
     }
+
+
+def _session(plan: Plan, search: Search) -> dict[str, Any]:
+    """What the history's metadata say about the session that ran the search."""
+    from scalarization import storage
+
+    file = plan.paths.search_file(search)
+    session = storage.read_metadata(file).get("session")
+    if session is None:
+        raise DataError(f"{file}: its metadata lack the session; delete it and run snakemake again")
+    return session
+
+
+KIND = ArtifactKind("table_search_cost", "table", "runs", summarize, (preconditions.some_searches,))

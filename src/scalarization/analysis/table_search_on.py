@@ -1,25 +1,28 @@
-"""Searched on a small model, retrained on a large one: what it reaches and what it costs, beside the direct search."""
+"""Searched on a small model, retrained on a large one: quality and cost, compared with the direct search."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from scalarization.analysis import _names, _runs, _searches, _statistics
-from scalarization.errors import ConfigError
-from scalarization.experiments import Cell, Plan
+from scalarization.analysis import names, preconditions, runs, searches, statistics
+from scalarization.plan import Plan, estimates
+from scalarization.plan.artifacts import ArtifactKind, Source
+from scalarization.plan.cells import Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TYPES = {
-    **_runs.PLACE_TYPES,
-    **_names.METHOD_TYPES,
+    **runs.CONDITION_TYPES,
+    **names.METHOD_TYPES,
     "searched_on": "string",
     "population": "Int64",
     "epochs_ready": "Int64",
     "metric": "string",
-    **_runs.SPREAD_TYPES,
+    **runs.SPREAD_TYPES,
     "gain": "float64",
     "gain_std": "float64",
     "flops": "float64",
@@ -30,66 +33,94 @@ TYPES = {
 
 
 def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
-    """One row per place and way to its weights: uniform, a search on the place's own architecture, searches elsewhere.
+    """One row per capacity and way to its weights: uniform, a search on the same architecture, searches on others.
 
     Returns:
-        The place; ``group``, ``method``, ``label``; ``searched_on``, an architecture, null without a search;
+        The condition; ``group``, ``method``, ``label``; ``searched_on``, an architecture, null without a search;
         ``population``, ``epochs_ready`` of the search; test average over tasks at the last epoch: ``metric``, ``mean``,
         ``std``, ``low``, ``high``, ``seeds``, ``by_seed``; ``gain`` over uniform and ``gain_std``, paired by seed;
         ``flops`` of search and one training (forward, and twice that backward); ``trainings``, the same in trainings of
-        the place's architecture; ``of_direct``, the same relative to the direct search by the same method;
-        ``search_seconds``, measured, of training and validation of all members. What was left out has ``present`` false
-        and nulls.
+        the row's architecture; ``of_direct``, the same relative to the direct search by the same method;
+        ``search_seconds``, measured, of training and validation of all members. A row that is not selected has
+        ``present`` false and nulls.
 
     Raises:
-        ConfigError: No model is trained with weights that were searched on another architecture.
+        ConfigError: ``only:`` selects nothing of the experiments.
         DataError: A run file or a history is missing, damaged or incomplete.
     """
-    cells = _searches.cells(plan, artifact)
-    whole = [c for c in cells if _searches.is_searched(c) and c.specification["search"]["policy"] == "whole"]
-    elsewhere = {(*_searches.place(c), c.method) for c in whole if not _searches.is_direct(c)}
-    places: dict[tuple, list[Cell]] = {}
-    for cell in whole:
-        if (*_searches.place(cell), cell.method) in elsewhere:
-            places.setdefault(_searches.place(cell), []).append(cell)
-    found = list(places.values())
-    if not found:
-        raise ConfigError(
-            f"{plan.config.preset_file}: artifacts.{artifact}: its experiments train nothing with weights that were "
-            "searched on another architecture; add a variant with search_on"
-        )
-    return _runs.table((row for group in found for row in _rows(plan, cells, group)), TYPES)
+    cells = searches.joint_cells(plan, artifact)
+    return runs.table((row for group in _compared(cells) for row in _rows(plan, cells, group)), TYPES)
+
+
+def _compared(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Searched cells of each capacity and method that has one searched on another architecture."""
+    whole = [cell for cell in cells if searches.uses_whole_policy(cell)]
+    elsewhere = {(searches.capacity(cell), cell.method) for cell in whole if not searches.is_direct(cell)}
+    return searches.by_capacity(cell for cell in whole if (searches.capacity(cell), cell.method) in elsewhere)
 
 
 def _rows(plan: Plan, cells: list[Cell], group: list[Cell]) -> Iterator[dict[str, Any]]:
-    uniform = _searches.of_method(cells, "uniform", group[0])
-    base: np.ndarray | None = None
-    if uniform and _runs.selected_seeds(plan, uniform):
-        _, base = _searches.reached(plan, uniform)
-    ordered = sorted(group, key=lambda c: (_names.order(c.method), not _searches.is_direct(c), _flops(plan, c)))
-    direct = {c.method: _flops(plan, c) for c in reversed(ordered) if _searches.is_direct(c)}
+    uniform = searches.of_method(cells, "uniform", group[0])
+    baseline: np.ndarray | None = None
+    if uniform and runs.selected_seeds(plan, uniform):
+        _, baseline = searches.test_quality(plan, uniform)
+    ordered = sorted(group, key=lambda c: (names.order(c.method), not searches.is_direct(c), _flops(plan, c)))
+    direct = {cell.method: _flops(plan, cell) for cell in reversed(ordered) if searches.is_direct(cell)}
     for cell in [*([uniform] if uniform else []), *ordered]:
-        search = plan.search_of(cell)
-        present = bool(_runs.selected_seeds(plan, cell))
-        known = {**_runs.key(cell, cell.task_set, present), **_names.describe(cell.method), **_statistics.spread([])}
         flops = _flops(plan, cell)
-        of_direct = flops / direct[cell.method] if cell.method in direct else None
-        known |= {"flops": flops, "trainings": flops / plan.flops(cell), "of_direct": of_direct}
-        if search:
-            settings = {"population": search.population, "epochs_ready": search.epochs_ready}
-            known |= {"searched_on": search.cell.architecture.name, **settings}
-        if present:
-            metric, values = _searches.reached(plan, cell)
-            gain = _statistics.spread(_searches.gain(values, base, metric))
-            known |= {"metric": metric, "gain": gain["mean"], "gain_std": gain["std"]}
-            known |= _statistics.spread(values.mean(axis=1))
-            if search:
-                rows, _ = _searches.history(plan, search)
-                known["search_seconds"] = sum(row["seconds"] for row in rows)
-        yield known
+        row = {
+            **runs.condition_columns(cell, bool(runs.selected_seeds(plan, cell))),
+            **names.describe(cell.method),
+            **statistics.spread([]),
+            "flops": flops,
+            "trainings": flops / estimates.flops(plan, cell),
+            "of_direct": flops / direct[cell.method] if cell.method in direct else None,
+        }
+        yield {**row, **_search_columns(plan, cell), **_measured(plan, cell, baseline)}
+
+
+def _search_columns(plan: Plan, cell: Cell) -> dict[str, Any]:
+    search = plan.search_of(cell)
+    if search is None:
+        return {}
+    return {
+        "searched_on": search.cell.architecture.name,
+        "population": search.population,
+        "epochs_ready": search.epochs_ready,
+    }
+
+
+def _measured(plan: Plan, cell: Cell, baseline: np.ndarray | None) -> dict[str, Any]:
+    """What is read from files; nothing of a cell that is not selected."""
+    if not runs.selected_seeds(plan, cell):
+        return {}
+    metric, values = searches.test_quality(plan, cell)
+    gain = statistics.spread(searches.gain(values, baseline, metric))
+    measured = {"metric": metric, "gain": gain["mean"], "gain_std": gain["std"]}
+    search = plan.search_of(cell)
+    if search:
+        rows, _ = searches.history(plan, search)
+        measured["search_seconds"] = sum(row["seconds"] for row in rows)
+    return {**measured, **statistics.spread(values.mean(axis=1))}
 
 
 def _flops(plan: Plan, cell: Cell) -> float:
     """Of one training of a cell and, before it, the search of its weights."""
     search = plan.search_of(cell)
-    return plan.flops(cell) + (search.population * plan.flops(search.cell) if search else 0)
+    searching = search.population * estimates.flops(plan, search.cell) if search else 0
+    return estimates.flops(plan, cell) + searching
+
+
+def _searched_elsewhere(source: Source) -> str | None:
+    """A model is trained with weights that were searched on another architecture."""
+    if _compared(source.cells):
+        return None
+    return (
+        "its experiments train nothing with weights that were searched on another architecture; add a variant with "
+        "search_on"
+    )
+
+
+KIND = ArtifactKind(
+    "table_search_on", "table", "runs", summarize, (preconditions.some_experiments, _searched_elsewhere)
+)

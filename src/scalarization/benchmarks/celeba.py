@@ -1,10 +1,11 @@
-"""``celeba``: the aligned faces of CelebA (Liu et al., ICCV 2015) at 32 pixels, 40 binary attributes (A 1.1, table A).
+"""``celeba``: the aligned faces of CelebA (Liu et al., ICCV 2015) at 32 pixels with 40 binary attributes.
 
-The files, in ``<data_dir>/celeba`` as torchvision lays them out: ``list_attr_celeba.txt``, ``list_eval_partition.txt``,
-and the images, in ``img_align_celeba.zip`` or in a folder ``img_align_celeba``. The archive is read as it is.
+The groups of attributes are those of appendix 1.1, table A. The files lie in ``<data_dir>/celeba`` as torchvision lays
+them out: ``list_attr_celeba.txt``, ``list_eval_partition.txt``, and the images, in ``img_align_celeba.zip`` or in a
+folder ``img_align_celeba``. The archive is read without unpacking it.
 
-Aligned images have 178 x 218 pixels. They are cut to the 178 x 178 in the middle and resampled with a triangle filter
-that is as wide as a new pixel (choice): what torchvision's ``CenterCrop(178)`` and ``Resize(32)`` make of them.
+Aligned images have 178 x 218 pixels. The middle 178 x 178 pixels are kept and resampled with a triangle filter as wide
+as a new pixel (choice), as torchvision's ``CenterCrop(178)`` and ``Resize(32)`` do.
 """
 
 from __future__ import annotations
@@ -17,23 +18,23 @@ from pathlib import Path
 
 import numpy as np
 
-from scalarization.benchmarks import SPLITS, BenchmarkInfo, DomainData
-from scalarization.benchmarks._archives import image_files
-from scalarization.benchmarks._originals import Original, require
+from scalarization.benchmarks.archives import image_files
+from scalarization.benchmarks.base import SPLITS, AttributeLabels, BenchmarkInfo, DomainData, DomainInfo
+from scalarization.benchmarks.originals import Original, require
 from scalarization.errors import DataError
 
 IMAGE_SIZE = 32
 #: Width and height of the aligned images.
 ALIGNED = (178, 218)
 ORDER_SEED = 0
-#: Images that one thread reads at a time.
+#: Images in one task of the thread pool.
 CHUNK = 500
 ATTRIBUTES_FILE, PARTITION_FILE = "list_attr_celeba.txt", "list_eval_partition.txt"
 IMAGES = "img_align_celeba"
-#: The address at which Google Drive gives a large file to programs, without asking whether it may skip its virus scan.
+#: Address at which Google Drive serves a large file to programs, without its question about the virus scan.
 DRIVE = "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t"
 
-#: Group -> attributes, which share one weight (A, table A).
+#: Group -> attributes, which share one weight (appendix 1.1, table A).
 GROUPS = {
     "hair_color": ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair"),
     "hair_style": ("Bald", "Bangs", "Receding_Hairline", "Sideburns", "Straight_Hair", "Wavy_Hair"),
@@ -48,39 +49,25 @@ GROUPS = {
     "age": ("Young",),
 }
 
-INFO = BenchmarkInfo(
-    setting="mtl",
-    domains={"celeba": 162_770},
-    classes=(),
-    image_size=IMAGE_SIZE,
-    channels=3,
-    reported=True,
-    groups=GROUPS,
+LABELS = AttributeLabels(
+    GROUPS,
     ungrouped=(
         *("Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Blurry", "Bushy_Eyebrows", "Narrow_Eyes", "Pale_Skin"),
         "Rosy_Cheeks",
     ),
 )
-PROVENANCE = {
-    "source": "CelebA, aligned and cropped images, official attributes and partition",
-    "licence": "non-commercial research only (the data set's agreement)",
-    "order_seed": ORDER_SEED,
-}
-#: Where the files are offered, for people.
-PAGE = (
-    "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, 'Align&Cropped Images' and the folders Anno and Eval of its "
-    "Google Drive (for non-commercial research only)"
-)
 
 
 def files(domains: list[str]) -> list[Original]:
-    """The original files, with the checksums and the places on Google Drive that torchvision knows."""
+    """The original files, with the checksums and Google Drive identifiers that torchvision has."""
     from torchvision.datasets import CelebA
 
-    known = {name: (place, md5) for place, md5, name in CelebA.file_list}
-    unpacked = {f"{IMAGES}.zip": {f"celeba/{IMAGES}/": None}}
+    published = {name: (identifier, md5) for identifier, md5, name in CelebA.file_list}
+    unpacked: dict[str, dict[str, str | None]] = {f"{IMAGES}.zip": {f"celeba/{IMAGES}/": None}}
     return [
-        Original(f"celeba/{name}", DRIVE.format(known[name][0]), f"md5:{known[name][1]}", unpacked.get(name, {}))
+        Original(
+            f"celeba/{name}", DRIVE.format(published[name][0]), f"md5:{published[name][1]}", unpacked.get(name, {})
+        )
         for name in (ATTRIBUTES_FILE, PARTITION_FILE, f"{IMAGES}.zip")
     ]
 
@@ -89,12 +76,12 @@ def read(domains: list[str], downloads: Path) -> dict[str, DomainData]:
     """Images, attributes and the official partition.
 
     Args:
-        domains: Not used, there is one.
+        domains: Not used: the only domain is read.
         downloads: Directory with ``celeba/``.
 
     Raises:
-        DataError: A file is missing or damaged, an image is not one of the aligned ones, or the lists are not as
-            officially published or do not agree.
+        DataError: A file is missing or damaged, an image is not one of the aligned ones, or the lists are not in the
+            official format or do not agree.
     """
     require(files(domains), downloads, "celeba")
     directory = downloads / "celeba"
@@ -102,40 +89,40 @@ def read(domains: list[str], downloads: Path) -> dict[str, DomainData]:
     parts = _partition(directory / PARTITION_FILE, names)
     content = image_files(directory, IMAGES, [f"{IMAGES}/{name}" for name in names])
     images = _images(content, names, directory)
-    # Shuffled within each split, so that its beginning is a random subset.
+    # Each split is shuffled, so that its first rows are a random subset.
     generator = np.random.default_rng(ORDER_SEED)
     splits = {split: generator.permutation(np.flatnonzero(parts == number)) for number, split in enumerate(SPLITS)}
     return {"celeba": DomainData(images, labels, splits)}
 
 
 def _attributes(file: Path) -> tuple[list[str], np.ndarray]:
-    """Names of the images, and their attributes, uint8 [N, 40] of 0 and 1, in the order of ``INFO.attributes``."""
+    """Names of the images, and their attributes, uint8 [N, 40] of 0 and 1, in the order of ``LABELS.attributes``."""
     lines = _lines(file)
     header = lines[1].split() if len(lines) > 1 else []
-    if sorted(header) != sorted(INFO.attributes):
-        odd = sorted(set(header) ^ set(INFO.attributes))
-        raise DataError(f"{file}: line 2 does not name the 40 attributes ({', '.join(odd)}); fetch it again")
+    if sorted(header) != sorted(LABELS.attributes):
+        difference = sorted(set(header) ^ set(LABELS.attributes))
+        raise DataError(f"{file}: line 2 does not name the 40 attributes ({', '.join(difference)}); fetch it again")
     if lines[0].strip() != str(len(lines) - 2):
         raise DataError(f"{file}: announces {lines[0]} images and lists {len(lines) - 2}; fetch it again")
     names, values = [], np.empty((len(lines) - 2, len(header)), dtype=np.int8)
     for row, line in enumerate(lines[2:]):
-        name, *found = line.split()
-        if len(found) != len(header) or not set(found) <= {"-1", "1"}:
+        name, *signs = line.split()
+        if len(signs) != len(header) or not set(signs) <= {"-1", "1"}:
             raise DataError(f"{file}: line {row + 3} is '{line[:60]}', expected a name and 40 values of -1 or 1")
         names.append(name)
-        values[row] = [value == "1" for value in found]
-    return names, values[:, [header.index(attribute) for attribute in INFO.attributes]].astype(np.uint8)
+        values[row] = [sign == "1" for sign in signs]
+    return names, values[:, [header.index(attribute) for attribute in LABELS.attributes]].astype(np.uint8)
 
 
 def _partition(file: Path, names: list[str]) -> np.ndarray:
-    """Place in ``SPLITS`` of every image: the official 0, 1, 2 mean the same."""
-    found = [tuple(line.split()) for line in _lines(file)]
-    wrong = next((n for n, pair in enumerate(found, start=1) if len(pair) != 2 or pair[1] not in ("0", "1", "2")), None)
+    """Index in ``SPLITS`` of every image, which is what the official 0, 1 and 2 mean."""
+    pairs = [tuple(line.split()) for line in _lines(file)]
+    wrong = next((n for n, pair in enumerate(pairs, start=1) if len(pair) != 2 or pair[1] not in ("0", "1", "2")), None)
     if wrong is not None:
-        raise DataError(f"{file}: line {wrong} is '{' '.join(found[wrong - 1])}', expected a name and 0, 1 or 2")
-    if [name for name, _ in found] != names:
+        raise DataError(f"{file}: line {wrong} is '{' '.join(pairs[wrong - 1])}', expected a name and 0, 1 or 2")
+    if [name for name, _ in pairs] != names:
         raise DataError(f"{file}: lists other images than {ATTRIBUTES_FILE}; fetch both again")
-    parts = np.array([int(part) for _, part in found])
+    parts = np.array([int(part) for _, part in pairs])
     empty = [split for number, split in enumerate(SPLITS) if number not in parts]
     if empty:
         raise DataError(f"{file}: no image is in {' or '.join(empty)}; fetch it again")
@@ -150,7 +137,7 @@ def _lines(file: Path) -> list[str]:
 
 
 def _images(content: Callable[[str], bytes], names: list[str], directory: Path) -> np.ndarray:
-    """All images, uint8 [N, 32, 32, 3]; of the originals only a few are in memory at a time."""
+    """All images, uint8 [N, 32, 32, 3]; each thread holds one original image at a time."""
     from PIL import Image
 
     images = np.empty((len(names), IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
@@ -167,7 +154,7 @@ def _images(content: Callable[[str], bytes], names: list[str], directory: Path) 
                             f"{directory}: {names[row]} has {size} pixels, expected the aligned images of 178 x 218"
                         )
                     middle = image.convert("RGB").crop((0, top, width, top + width))
-                    images[row] = middle.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR)
+                    images[row] = np.asarray(middle.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR))
             except (OSError, ValueError, Image.DecompressionBombError) as error:
                 raise DataError(
                     f"{directory}: {names[row]} is not readable as an image ({error}); fetch the images again"
@@ -181,3 +168,21 @@ def _images(content: Callable[[str], bytes], names: list[str], directory: Path) 
         finally:
             pool.shutdown(cancel_futures=True)
     return images
+
+
+BENCHMARK = BenchmarkInfo(
+    labels=LABELS,
+    domains={"celeba": DomainInfo(162_770, images=202_599, original_bytes=1.47e9)},
+    image_size=IMAGE_SIZE,
+    channels=3,
+    provenance={
+        "source": "CelebA, aligned and cropped images, official attributes and partition",
+        "licence": "non-commercial research only (the data set's agreement)",
+        "order_seed": ORDER_SEED,
+    },
+    read=read,
+    reported=True,
+    files=files,
+    page="https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, 'Align&Cropped Images' and the folders Anno and Eval of "
+    "its Google Drive (for non-commercial research only)",
+)

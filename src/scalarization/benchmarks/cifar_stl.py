@@ -1,7 +1,7 @@
-"""``cifar_stl``: CIFAR-10 and the labelled part of STL-10 at 32 pixels, classes in CIFAR-10's order (A 1.1).
+"""``cifar_stl``: CIFAR-10 and the labelled part of STL-10 at 32 pixels, classes in CIFAR-10's order (appendix 1.1).
 
-The official archives, ``cifar-10-python.tar.gz`` and ``stl10_binary.tar.gz``, are read as they are; where they are
-unpacked, from the folders ``cifar-10-batches-py`` and ``stl10_binary``.
+The official archives ``cifar-10-python.tar.gz`` and ``stl10_binary.tar.gz`` are read without unpacking them. The
+folders ``cifar-10-batches-py`` and ``stl10_binary`` are read in their place if the archives are already unpacked.
 """
 
 from __future__ import annotations
@@ -10,42 +10,31 @@ from pathlib import Path
 
 import numpy as np
 
-from scalarization.benchmarks import BenchmarkInfo, DomainData
-from scalarization.benchmarks._archives import read_members, unpickle
-from scalarization.benchmarks._originals import Original, trusted
-from scalarization.benchmarks._splits import stratified_split
+from scalarization.benchmarks.archives import read_entries, unpickle
+from scalarization.benchmarks.base import BenchmarkInfo, ClassLabels, DomainData, DomainInfo
+from scalarization.benchmarks.originals import Original, verified_paths
+from scalarization.benchmarks.splits import stratified_split
 from scalarization.errors import DataError
 
-#: Share of the official training set that is held out for validation (choice).
+#: Part of the official training set that is held out for validation (choice).
 VALIDATION = 0.1
 SPLIT_SEED = 0
-#: STL-10's name of a class -> CIFAR-10's. STL-10 has no frog and CIFAR-10 no monkey: they share an index (choice).
+#: STL-10's name of a class -> CIFAR-10's. STL-10 has no frog and CIFAR-10 no monkey; the two share an index (choice).
 STL_TO_CIFAR = {"car": "automobile", "monkey": "frog"}
 
-INFO = BenchmarkInfo(
-    setting="mdl",
-    domains={"cifar10": 50000, "stl10": 5000},
-    classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-    image_size=32,
-    channels=3,
-    reported=True,
-)
-PROVENANCE = {
-    "source": "CIFAR-10 (python version) and STL-10 (binary version), official archives",
-    "licence": "CIFAR-10 and STL-10 name no licence; both ask to be cited",
-    "split_seed": SPLIT_SEED,
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+IMAGE_SIZE = 32
+DOMAINS = {
+    "cifar10": DomainInfo(50_000, images=60_000, original_bytes=170e6),
+    "stl10": DomainInfo(5_000, images=13_000, original_bytes=2.64e9),
 }
 
 
-#: Where the files are offered, for people.
-PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html and https://cs.stanford.edu/~acoates/stl10/"
-
-
 def files(domains: list[str]) -> list[Original]:
-    """The original files of some domains, with the addresses and checksums that torchvision knows."""
+    """The original files of some domains, with the addresses and checksums that torchvision has."""
     from torchvision.datasets import CIFAR10, STL10
 
-    known = {
+    published = {
         "cifar10": (
             CIFAR10,
             [*CIFAR10.train_list, *CIFAR10.test_list, (CIFAR10.meta["filename"], CIFAR10.meta["md5"])],
@@ -59,23 +48,23 @@ def files(domains: list[str]) -> list[Original]:
             f"md5:{dataset.tgz_md5}",
             {f"{dataset.base_folder}/{name}": md5 and f"md5:{md5}" for name, md5 in parts if name != "unlabeled_X.bin"},
         )
-        for dataset, parts in (known[domain] for domain in domains)
+        for dataset, parts in (published[domain] for domain in domains)
     ]
 
 
 def read(domains: list[str], downloads: Path) -> dict[str, DomainData]:
-    """Images, labels and splits of the wanted domains.
+    """Images, labels and splits of some domains.
 
     Args:
         domains: Names of domains.
-        downloads: Directory of the archives, or of the folders that they unpack to.
+        downloads: Directory of the archives or of the unpacked folders.
 
     Raises:
         DataError: A file is missing, damaged, or not the published one.
     """
     readers = {"cifar10": _cifar10, "stl10": _stl10}
     data = {}
-    for number, name in enumerate(INFO.domains):
+    for number, name in enumerate(DOMAINS):
         if name in domains:
             try:
                 (train, train_labels), (test, test_labels) = readers[name](_contents(name, downloads))
@@ -93,21 +82,21 @@ def read(domains: list[str], downloads: Path) -> dict[str, DomainData]:
 
 
 def _contents(domain: str, downloads: Path) -> dict[str, bytes]:
-    """Name -> content of the files of a domain, read after their checksums were compared."""
+    """Name -> content of the files of a domain, whose checksums are compared first."""
     original = files([domain])[0]
-    there = trusted(original, downloads, "cifar_stl")
-    if there == [downloads / original.path]:
-        members = read_members(there[0], original.unpacked)
-        return {path.rpartition("/")[2]: content for path, content in members.items()}
-    return {file.name: file.read_bytes() for file in there}
+    paths = verified_paths(original, downloads, "cifar_stl")
+    if paths == [downloads / original.path]:
+        entries = read_entries(paths[0], original.unpacked)
+        return {path.rpartition("/")[2]: content for path, content in entries.items()}
+    return {path.name: path.read_bytes() for path in paths}
 
 
 def _cifar10(contents: dict[str, bytes]) -> list[tuple[np.ndarray, np.ndarray]]:
     """Training and test images, uint8 [N, 32, 32, 3], and labels."""
     read = {name: unpickle(content, f"CIFAR-10's {name}") for name, content in contents.items()}
     names = read["batches.meta"]["label_names"]
-    if tuple(names) != INFO.classes:
-        raise DataError(f"CIFAR-10's batches.meta: its classes are {names}, expected {INFO.classes}")
+    if tuple(names) != CLASSES:
+        raise DataError(f"CIFAR-10's batches.meta: its classes are {names}, expected {CLASSES}")
     parts = []
     for batches in ([f"data_batch_{number}" for number in range(1, 6)], ["test_batch"]):
         pixels = np.concatenate([read[batch]["data"] for batch in batches])
@@ -122,16 +111,33 @@ def _stl10(contents: dict[str, bytes]) -> list[tuple[np.ndarray, np.ndarray]]:
 
     names = contents["class_names.txt"].decode("ascii").split()
     renamed = [STL_TO_CIFAR.get(name, name) for name in names]
-    if sorted(renamed) != sorted(INFO.classes):
+    if sorted(renamed) != sorted(CLASSES):
         raise DataError(f"STL-10's class_names.txt: {', '.join(names)} are not the ten classes; fetch it again")
-    order = np.array([INFO.classes.index(name) for name in renamed])
-    size = (INFO.image_size, INFO.image_size)
+    order = np.array([CLASSES.index(name) for name in renamed])
+    size = (IMAGE_SIZE, IMAGE_SIZE)
     parts = []
     for split in ("train", "test"):
-        # Three planes of 96 x 96, each column by column; labels count from 1.
+        # Three planes of 96 x 96 in column-major order; labels count from 1.
         planes = np.frombuffer(contents[f"{split}_X.bin"], np.uint8).reshape(-1, 3, 96, 96)
         images = planes.transpose(0, 3, 2, 1)
         small = np.stack([np.asarray(Image.fromarray(i).resize(size, Image.Resampling.BILINEAR)) for i in images])
         labels = np.frombuffer(contents[f"{split}_y.bin"], np.uint8).astype(np.int64) - 1
         parts.append((small, order[labels]))
     return parts
+
+
+BENCHMARK = BenchmarkInfo(
+    labels=ClassLabels(CLASSES),
+    domains=DOMAINS,
+    image_size=IMAGE_SIZE,
+    channels=3,
+    provenance={
+        "source": "CIFAR-10 (python version) and STL-10 (binary version), official archives",
+        "licence": "CIFAR-10 and STL-10 name no licence; both ask to be cited",
+        "split_seed": SPLIT_SEED,
+    },
+    read=read,
+    reported=True,
+    files=files,
+    page="https://www.cs.toronto.edu/~kriz/cifar.html and https://cs.stanford.edu/~acoates/stl10/",
+)

@@ -1,8 +1,8 @@
-"""``domainnet``: 345 classes in six domains, official lists, images at 224 pixels (spec section 2).
+"""``domainnet``: DomainNet (Peng et al., ICCV 2019), 345 classes in six domains, official lists, images at 224 pixels.
 
 The official files are ``<domain>.zip``, ``<domain>_train.txt`` and ``<domain>_test.txt``; a line of a list is a path
-inside the archive and a label. They lie in ``<data_dir>/domainnet``; an archive may be unpacked there, into a folder
-``<domain>``, and is else read as it is.
+inside the archive and a label. They lie in ``<data_dir>/domainnet``. An archive is read without unpacking it; the
+folder ``<domain>`` is read in its place if the archive is already unpacked there.
 """
 
 from __future__ import annotations
@@ -11,18 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from scalarization.benchmarks import BenchmarkInfo, EncodedDomain
-from scalarization.benchmarks._archives import image_files
-from scalarization.benchmarks._originals import Original, require
-from scalarization.benchmarks._splits import stratified_split
+from scalarization.benchmarks.archives import image_files
+from scalarization.benchmarks.base import BenchmarkInfo, ClassLabels, DomainInfo, EncodedDomain
+from scalarization.benchmarks.originals import Original, require
+from scalarization.benchmarks.splits import stratified_split
 from scalarization.errors import DataError
 
-#: Share of the official training set that is held out for validation (choice).
+#: Part of the official training set that is held out for validation (choice).
 VALIDATION = 0.1
 SPLIT_SEED = 0
-#: Folders inside the archives, in the order of the labels.
-CLASSES = tuple(
-    """
+_CLASS_NAMES = """
 aircraft_carrier airplane alarm_clock ambulance angel animal_migration ant anvil apple arm asparagus axe backpack
 banana bandage barn baseball baseball_bat basket basketball bat bathtub beach bear beard bed bee belt bench bicycle
 binoculars bird birthday_cake blackberry blueberry book boomerang bottlecap bowtie bracelet brain bread bridge
@@ -48,66 +46,51 @@ syringe table teapot teddy-bear telephone television tennis_racquet tent The_Eif
 The_Mona_Lisa tiger toaster toe toilet tooth toothbrush toothpaste tornado tractor traffic_light train tree triangle
 trombone truck trumpet t-shirt umbrella underwear van vase violin washing_machine watermelon waterslide whale wheel
 windmill wine_bottle wine_glass wristwatch yoga zebra zigzag
-""".split()
-)
+"""
+#: Names of the classes and of the folders inside the archives, in the order of the labels.
+CLASSES = tuple(_CLASS_NAMES.split())
 
-INFO = BenchmarkInfo(
-    setting="mdl",
-    domains={
-        "clipart": 33525,
-        "infograph": 36023,
-        "painting": 50416,
-        "quickdraw": 120750,
-        "real": 120906,
-        "sketch": 48212,
-    },
-    classes=CLASSES,
-    image_size=224,  # choice
-    channels=3,
-    reported=True,
-    encoded=True,
-)
-PROVENANCE = {
-    "source": "DomainNet (Peng et al., ICCV 2019), official lists of the cleaned version",
-    "licence": "research use; copyright remains with the images' owners (fair use notice of its authors)",
-    "split_seed": SPLIT_SEED,
+DOMAINS = {
+    "clipart": DomainInfo(33_525, images=48_129, original_bytes=1.27e9),
+    "infograph": DomainInfo(36_023, images=51_605, original_bytes=4.03e9),
+    "painting": DomainInfo(50_416, images=72_266, original_bytes=3.68e9),
+    "quickdraw": DomainInfo(120_750, images=172_500, original_bytes=460e6),
+    "real": DomainInfo(120_906, images=172_947, original_bytes=5.99e9),
+    "sketch": DomainInfo(48_212, images=69_128, original_bytes=2.65e9),
 }
-
-
-#: Where the files are offered, for people: the cleaned version, of which the archives of clipart and painting differ
-#: from the first one's and lie in a folder of their own. No checksums are published.
-PAGE = "http://ai.bu.edu/M3SDA/, 'cleaned version, recommended'"
+#: The authors' server. The cleaned version's archives of :data:`CLEANED` differ from the first version's and lie in a
+#: folder of their own. The authors publish no checksums.
 HOST = "http://csr.bu.edu/ftp/visda/2019/multi-source/"
 CLEANED = ("clipart", "painting")
 
 
 def files(domains: list[str]) -> list[Original]:
     """The original files of some domains."""
-    found = []
+    originals = []
     for domain in domains:
         archive = f"{HOST}{'groundtruth/' if domain in CLEANED else ''}{domain}.zip"
-        found.append(Original(f"domainnet/{domain}.zip", archive, unpacked={f"domainnet/{domain}/": None}))
-        found += [
+        originals.append(Original(f"domainnet/{domain}.zip", archive, unpacked={f"domainnet/{domain}/": None}))
+        originals += [
             Original(f"domainnet/{domain}_{split}.txt", f"{HOST}domainnet/txt/{domain}_{split}.txt")
             for split in ("train", "test")
         ]
-    return found
+    return originals
 
 
 def read(domains: list[str], downloads: Path) -> dict[str, EncodedDomain]:
-    """Labels and splits of the wanted domains, and how their images are read.
+    """Labels and splits of some domains, and how their images are read.
 
     Args:
         domains: Names of domains.
         downloads: Directory with ``domainnet/``.
 
     Raises:
-        DataError: A file is missing, an archive is damaged or lacks a listed image, a line is not understood, or a
-            label does not belong to the class that its path names.
+        DataError: A file is missing, an archive is damaged or lacks a listed image, a line of a list is
+            malformed, or a label does not belong to the class that its path names.
     """
     require(files(domains), downloads, "domainnet")
     directory = downloads / "domainnet"
-    return {name: _read(name, number, directory) for number, name in enumerate(INFO.domains) if name in domains}
+    return {name: _read(name, number, directory) for number, name in enumerate(DOMAINS) if name in domains}
 
 
 def _read(domain: str, number: int, directory: Path) -> EncodedDomain:
@@ -125,7 +108,8 @@ def _read(domain: str, number: int, directory: Path) -> EncodedDomain:
 
 
 def _listed(file: Path) -> list[tuple[str, int]]:
-    found = []
+    """Path and label of every line of a list."""
+    rows = []
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
         path, _, label = line.rpartition(" ")
         folder = path.split("/")[-2] if path.count("/") else ""
@@ -134,5 +118,23 @@ def _listed(file: Path) -> list[tuple[str, int]]:
         if not int(label) < len(CLASSES) or CLASSES[int(label)] != folder:
             named = CLASSES[int(label)] if int(label) < len(CLASSES) else f"none of {len(CLASSES)}"
             raise DataError(f"{file}: line {number}: label {label} of {path} is {named}; fetch the official list again")
-        found.append((path, int(label)))
-    return found
+        rows.append((path, int(label)))
+    return rows
+
+
+BENCHMARK = BenchmarkInfo(
+    labels=ClassLabels(CLASSES),
+    domains=DOMAINS,
+    image_size=224,  # choice
+    channels=3,
+    provenance={
+        "source": "DomainNet (Peng et al., ICCV 2019), official lists of the cleaned version",
+        "licence": "research use; copyright remains with the images' owners (fair use notice of its authors)",
+        "split_seed": SPLIT_SEED,
+    },
+    read=read,
+    reported=True,
+    encoded=True,
+    files=files,
+    page="http://ai.bu.edu/M3SDA/, 'cleaned version, recommended'",
+)

@@ -1,1 +1,1 @@
-"""Prepared store, sampling of domains, augmentation in batches."""
+"""Original files, prepared stores, sampling of domains, augmentation of batches."""

@@ -1,32 +1,35 @@
-"""Augmentation of whole batches, each image with its own draw."""
+"""Augmentation of whole batches; every image has its own draw."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 from torchvision.transforms import InterpolationMode, v2
+
+if TYPE_CHECKING:
+    from scalarization.config import AugmentationOptions
 
 
 class Augmentation:
     """Random crop with padding, horizontal flip and RandAugment on uint8 batches, in this order.
 
     Args:
-        options: ``crop_padding`` (pixels), ``flip``, ``randaugment`` (``num_ops``, ``magnitude``; None: not used).
-            ``resized_crop`` (least part of the area, or absent) is for encoded images, see ``data.encoded``: they are
-            cut out, and then flipped, before they make up a batch.
+        options: Section of the recipe. ``resized_crop`` applies to encoded images only, which
+            :mod:`scalarization.data.encoded` crops and flips before they make up a batch.
     """
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.padding = options["crop_padding"]
-        self.flip = options["flip"]
-        self.resized_crop = options.get("resized_crop")
-        self.randaugment = RandAugment(**options["randaugment"]) if options["randaugment"] else None
+    def __init__(self, options: AugmentationOptions) -> None:
+        self.padding = options.crop_padding
+        self.flip = options.flip
+        self.resized_crop = options.resized_crop
+        randaugment = options.randaugment
+        self.randaugment = RandAugment(randaugment.num_ops, randaugment.magnitude) if randaugment else None
 
     @property
     def active(self) -> bool:
-        """Whether anything is done at all."""
+        """Whether calling it changes images."""
         return bool(self.padding or self.flip or self.randaugment)
 
     def __call__(self, images: torch.Tensor, seed: int) -> torch.Tensor:
@@ -34,7 +37,7 @@ class Augmentation:
 
         Args:
             images: uint8 [B, C, H, W], on any device.
-            seed: Seed of this batch's draws, which are made on the CPU.
+            seed: Seed of this batch's draws, which happen on the CPU.
 
         Returns:
             uint8 [B, C, H, W].
@@ -51,13 +54,13 @@ class Augmentation:
 
 
 def random_crop(images: torch.Tensor, padding: int, generator: torch.Generator, fill: float = 0) -> torch.Tensor:
-    """Pad on all sides, then cut the original size at a place drawn for each image.
+    """Pad on all sides, then crop to the original size at a position drawn for each image.
 
     Args:
         images: [B, C, H, W].
         padding: Pixels on each side.
         generator: CPU generator of the draws.
-        fill: What is padded with.
+        fill: Value of the padding.
 
     Returns:
         [B, C, H, W].
@@ -75,12 +78,12 @@ def random_crop(images: torch.Tensor, padding: int, generator: torch.Generator, 
 class RandAugment(v2.RandAugment):
     """torchvision's RandAugment (operations, magnitudes, signs) with a draw for each image of a batch.
 
-    torchvision applies one draw to all images of a batch. Here every image draws its operations; images that drew the
-    same one are transformed together.
+    torchvision applies one draw to all images of a batch. This class draws operations for every image; images with the
+    same operation are transformed together.
 
     Args:
         num_ops: Operations per image.
-        magnitude: Magnitude on the scale of 31 bins.
+        magnitude: Magnitude on torchvision's scale of 31 bins.
     """
 
     def __init__(self, num_ops: int, magnitude: int) -> None:

@@ -1,14 +1,14 @@
-"""Writing a prepared store of images with maps, one image at a time: neither all images nor all maps fit into memory.
+"""Writing a prepared store of images with maps, one image at a time, because all of them may not fit into memory.
 
-Values of 16 bits at most are kept as they come. Mean, standard deviation and median over the train split follow from
-how often each of the 65,536 codes occurs, exactly, in one pass.
+Values have at most 16 bits and are stored unchanged. Counts of the 65,536 codes, made in one pass, give the exact mean,
+standard deviation and median over the train split.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,12 +16,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from scalarization.benchmarks import SPLITS, DenseData, MapFormat
+from scalarization.benchmarks.base import SPLITS, DenseData, MapFormat
 from scalarization.data.store import FORMAT
 from scalarization.errors import DataError
 from scalarization.storage import replacing, write_json
 
-#: Images that are read ahead.
+#: Images that are read in advance.
 CHUNK = 256
 
 
@@ -30,21 +30,21 @@ def write_dense_store(
     benchmark: str,
     domain: str,
     data: DenseData,
-    maps: dict[str, MapFormat],
-    facts: dict[str, Any],
+    formats: Mapping[str, MapFormat],
+    metadata: Mapping[str, Any],
 ) -> None:
-    """Write a prepared store of images with maps; ``dataset.json`` comes last and makes it complete.
+    """Write a prepared store of images with maps; ``dataset.json`` is written last and makes it complete.
 
     Args:
-        directory: Where to.
+        directory: Directory of the store.
         benchmark: Benchmark's name.
         domain: Name of the one set of images.
         data: Its images and maps.
-        maps: Task -> format of its maps, of the tasks that are wanted.
-        facts: Source, licence and whatever else belongs into ``dataset.json``.
+        formats: Task -> format of its maps, of the tasks to store.
+        metadata: Further content of ``dataset.json``: source, licence.
 
     Raises:
-        DataError: A map is not as its format says, or has one value only.
+        DataError: A map is not in its format, or has fewer than two values.
     """
     keys = [key for split in SPLITS for key in data.splits[split]]
     if len(set(keys)) != len(keys):
@@ -52,64 +52,53 @@ def write_dense_store(
     bounds = np.cumsum([0, *(len(data.splits[s]) for s in SPLITS)]).tolist()
     if 0 in np.diff(bounds):
         raise DataError(f"{benchmark}: a split of {domain} has no image")
-    own = {task: form for task, form in maps.items() if not form.image}
+    writers: dict[str, _Writer] = {}
     counts: dict[str, np.ndarray] = {}
     with ExitStack() as stack:
-        writers: dict[str, _Writer] = {}
         for row, arrays in enumerate(_read(data, keys)):
+            _check(arrays, formats, f"{benchmark}: {keys[row]}")
             for kind, array in arrays.items():
-                if kind in own:
-                    _check(array, own[kind], arrays["images"].shape, f"{benchmark}: {keys[row]}: {kind}")
                 if kind not in writers:
                     path = stack.enter_context(replacing(directory / f"{domain}_{kind}.npy"))
-                    writers[kind] = _Writer(
-                        stack.enter_context(path.open("wb")), (len(keys), *array.shape), array.dtype
-                    )
+                    file = stack.enter_context(path.open("wb"))
+                    writers[kind] = _Writer(file, (len(keys), *array.shape), array.dtype)
                     counts[kind] = np.zeros((array.shape[-1], 1 << (8 * array.dtype.itemsize)), dtype=np.int64)
                 writers[kind].add(array)
                 if row < bounds[1]:
                     counts[kind] += _code_counts(array)
-        described = {
+        maps = {
             task: _describe(counts["images" if form.image else task], form, f"{benchmark}: {task}")
-            for task, form in maps.items()
+            for task, form in formats.items()
         }
-        files = {
-            kind: {"name": f"{domain}_{kind}.npy", "bytes": writer.bytes, "sha256": writer.digest.hexdigest()}
-            for kind, writer in writers.items()
-        }
-    files |= {task: files["images"] for task, form in maps.items() if form.image}
+    files = {kind: writer.describe(f"{domain}_{kind}.npy") for kind, writer in writers.items()}
+    files |= {task: files["images"] for task, form in formats.items() if form.image}
     moments = [moments_of(c, np.uint8, None) for c in counts["images"]]
     content = {
         "format": FORMAT,
         "benchmark": benchmark,
-        **facts,
-        "maps": described,
-        "domains": {
-            domain: {
-                "splits": {s: [bounds[i], bounds[i + 1]] for i, s in enumerate(SPLITS)},
-                "files": files,
-            }
-        },
+        **metadata,
+        "maps": maps,
+        "domains": {domain: {"splits": {s: bounds[i : i + 2] for i, s in enumerate(SPLITS)}, "files": files}},
         "normalisation": {k: [round(m[k] / 255, 6) for m in moments] for k in ("mean", "std")},
     }
     write_json(directory / "dataset.json", content)
 
 
 def moments_of(counts: np.ndarray, dtype: np.dtype | type, invalid: int | None) -> dict[str, float]:
-    """Statistics of the known values behind counts of codes.
+    """Statistics of known values from counts of their codes.
 
     Args:
         counts: How often each code occurs, [256] or [65536]; a code is a value's bits as an unsigned integer.
-        dtype: What the codes stand for.
-        invalid: Value that stands for an unknown one; NaN always does.
+        dtype: Type of the values.
+        invalid: Value that stands for an unknown one, in addition to NaN; None: there is no such value.
 
     Returns:
-        ``mean``, ``std`` and (lower) ``median`` of the known values, ``known``, their share of all; NaN and 0 without
-        any.
+        ``mean``, ``std`` and (lower) ``median`` of the known values, and ``known``, their fraction of all values.
+        Without known values the first three are NaN and the last is 0.
     """
     dtype = np.dtype(dtype)
     values = np.arange(len(counts), dtype=f"u{dtype.itemsize}").view(dtype).astype(np.float64)
-    with np.errstate(invalid="ignore"):  # comparing signalling NaNs
+    with np.errstate(invalid="ignore"):  # comparing signalling NaNs warns
         known = np.isfinite(values) & (values != invalid) & (counts > 0)
     values, weights, total = values[known], counts[known], counts.sum()
     if not len(values):
@@ -126,9 +115,10 @@ def moments_of(counts: np.ndarray, dtype: np.dtype | type, invalid: int | None) 
 
 
 def _describe(counts: np.ndarray, form: MapFormat, name: str) -> dict[str, Any]:
-    moments = [moments_of(c, form.dtype, form.invalid) for c in counts]
-    for channel, found in enumerate(moments):
-        if not found["std"] > 0:
+    """Format and statistics of a task's maps, as ``dataset.json`` has them."""
+    moments = [moments_of(c, np.dtype(form.dtype), form.invalid) for c in counts]
+    for channel, values in enumerate(moments):
+        if not values["std"] > 0:
             raise DataError(f"{name}: channel {channel} has fewer than two values in the train split")
     return {
         "channels": form.channels,
@@ -139,17 +129,20 @@ def _describe(counts: np.ndarray, form: MapFormat, name: str) -> dict[str, Any]:
     }
 
 
-def _read(data: DenseData, keys: list[Any]) -> Iterator[dict[str, np.ndarray]]:
-    """What ``load`` returns for each key, in order; decoding of images lets several threads run."""
+def _read(data: DenseData, keys: Sequence[Any]) -> Iterator[dict[str, np.ndarray]]:
+    """The arrays of each key, in order, read by several threads: decoders release the interpreter's lock."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for first in range(0, len(keys), CHUNK):
             yield from pool.map(data.load, keys[first : first + CHUNK])
 
 
-def _check(array: np.ndarray, form: MapFormat, image_shape: tuple[int, ...], name: str) -> None:
-    expected = (*image_shape[:2], form.channels)
-    if array.shape != expected or array.dtype != form.dtype:
-        raise DataError(f"{name}: {array.dtype} {array.shape}, expected {form.dtype} {expected}")
+def _check(arrays: Mapping[str, np.ndarray], formats: Mapping[str, MapFormat], name: str) -> None:
+    """Compare the maps of an image with their formats."""
+    for task in [task for task in formats if task in arrays]:
+        array, form = arrays[task], formats[task]
+        expected = (*arrays["images"].shape[:2], form.channels)
+        if array.shape != expected or array.dtype != form.dtype:
+            raise DataError(f"{name}: {task}: {array.dtype} {array.shape}, expected {form.dtype} {expected}")
 
 
 def _code_counts(array: np.ndarray) -> np.ndarray:
@@ -160,12 +153,16 @@ def _code_counts(array: np.ndarray) -> np.ndarray:
 
 
 class _Writer:
-    """Writes a .npy file row by row and knows its checksum at the end.
+    """Writes a .npy file row by row and computes its checksum.
 
     Args:
         file: Open file.
-        shape: Of the whole array.
-        dtype: Of its values.
+        shape: Shape of the whole array.
+        dtype: Type of its values.
+
+    Attributes:
+        digest: SHA-256 of the bytes written so far.
+        bytes: Number of bytes written so far.
     """
 
     def __init__(self, file: BinaryIO, shape: Iterable[int], dtype: np.dtype) -> None:
@@ -178,6 +175,10 @@ class _Writer:
         self.file.write(content)
         self.digest.update(content)
         self.bytes += len(content)
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """Entry of ``dataset.json`` for the file under its final name."""
+        return {"name": name, "bytes": self.bytes, "sha256": self.digest.hexdigest()}
 
     def add(self, row: np.ndarray) -> None:
         if row.shape != self.shape[1:] or row.dtype != self.dtype:

@@ -1,7 +1,7 @@
-"""Original files of a benchmark: fetched where they are missing, compared with their checksums, and written down.
+"""Original files of a benchmark: missing ones are fetched, checksums are compared, and a manifest is written.
 
-A directory of the user's own (``data_dir``) is never written to. A checksum that nobody published is recorded at the
-first use, in ``<results>/downloads/records``, and must be the same ever after.
+A user's directory of original files (``data_dir``) is never written to. If no checksum of a file is published, the
+checksum at its first use is recorded in ``<results>/downloads/records``, and later uses must have the same one.
 """
 
 from __future__ import annotations
@@ -13,83 +13,85 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scalarization import benchmarks
-from scalarization.benchmarks._originals import SUMS, Original, check, digests, read_sums
-from scalarization.config import Config
+from scalarization.benchmarks.originals import SUMS, Original, check, digests, read_sums
 from scalarization.data.fetch import NotFetchedError, Report, fetch
 from scalarization.errors import DataError
 from scalarization.storage import write_json
 
-#: Seconds between two lines about progress where there is no terminal.
-EVERY = 30.0
+if TYPE_CHECKING:
+    from scalarization.config import Benchmark
+    from scalarization.plan.paths import Paths
+
+#: Seconds between two lines about progress in the log.
+LOG_SECONDS = 30.0
 log = logging.getLogger(__name__)
 
 
-def download(config: Config, benchmark: str, spec: dict[str, Any], show: bool = False) -> None:
-    """Have the original files of a benchmark, and write the manifest of them.
+def download(paths: Paths, benchmark: str, section: Benchmark, show: bool = False) -> None:
+    """Fetch the original files of a benchmark if they are missing, and write their manifest.
 
-    The manifest tells of every file path, address, bytes, SHA-256 and the time of its first use. It is the same as long
-    as the files are, so that nothing is prepared anew because they were looked at again.
+    The manifest has path, address, bytes, SHA-256 and time of the first use of every file. It stays the same while the
+    files do, so that comparing them once more does not prepare data anew.
 
     Args:
-        config: Knows the directories.
+        paths: Directories of original files and of records.
         benchmark: Benchmark's name.
-        spec: What the preset says of it: the domains, or tasks, of which the files are wanted.
-        show: Whether to draw progress on the terminal, if there is one.
+        section: Section of the preset with the domains, or tasks, to prepare.
+        show: Whether to draw progress, if standard error is a terminal.
 
     Raises:
-        DataError: A file is not there and cannot be fetched, or is not what was published or used before; the message
-            says which files have to be put where.
+        DataError: A file is missing and cannot be fetched, or it differs from its published or recorded checksum. The
+            message says which files to put into which directory.
     """
-    module = benchmarks.load(benchmark)
-    place = config.downloads
-    if not hasattr(module, "files"):
-        if hasattr(module, "require"):  # fetched by nobody but the user
-            module.require(spec["tasks"], place)
+    info = benchmarks.load(benchmark)
+    directory, records = paths.downloads, paths.records
+    if info.require is not None:
+        info.require(section.tasks, directory)
+    if info.files is None:
         log.info("%s: nothing to fetch", benchmark)
         return
-    originals = module.files(spec["domains"])
-    sums = read_sums(place)
+    originals = info.files(section.domains)
+    sums = read_sums(directory)
     if sums:
-        log.warning("%s: checksums are those of its own %s, not the published ones", place, SUMS)
-    absent = [original for original in originals if not original.found(place)]
-    if absent and config.data_dir is not None:
-        reason = f"{benchmark} is not complete there, and data_dir is never written to (without it they are fetched)"
-        raise DataError(_by_hand(module.PAGE, absent, place, f"{place}: {reason}"))
-    for number, original in enumerate(absent):
+        log.warning("%s: its own %s replaces the published checksums", directory, SUMS)
+    missing = [original for original in originals if not original.existing(directory)]
+    if missing and paths.data_dir is not None:
+        reason = f"{benchmark} is not complete, and data_dir is never written to (without it files are fetched)"
+        raise DataError(_instructions(info.page, missing, directory, f"{directory}: {reason}"))
+    for number, original in enumerate(missing):
         try:
-            _fetch(original, place, config.records, show)
+            _fetch(original, directory, records, show)
         except NotFetchedError as error:
-            raise DataError(
-                _by_hand(module.PAGE, absent[number:], place, f"{benchmark}: {original.url}: {error}")
-            ) from None
+            reason = f"{benchmark}: {original.url}: {error}"
+            raise DataError(_instructions(info.page, missing[number:], directory, reason)) from None
     entries = [
-        _look_at(original, path, place, config.records, sums)
+        _verify(original, path, directory, records, sums)
         for original in originals
-        for path in original.found(place)
+        for path in original.existing(directory)
     ]
-    write_json(config.manifest(benchmark), {"benchmark": benchmark, "files": entries})
+    write_json(paths.manifest(benchmark), {"benchmark": benchmark, "files": entries})
 
 
-def _fetch(original: Original, place: Path, records: Path, show: bool) -> None:
-    expected, origin = _expected(original, original.path, records)
+def _fetch(original: Original, directory: Path, records: Path, show: bool) -> None:
+    expected, origin = _expected_checksum(original, original.path, records)
 
-    def accept(part: Path) -> None:
+    def verify(part: Path) -> None:
         if expected:
-            found = digests(part, [expected.partition(":")[0]])
-            way_out = "what arrived was deleted; run again, or fetch it by hand if the server has another file now"
-            check(place / original.path, found, expected, origin, way_out)
+            actual = digests(part, [expected.partition(":")[0]])
+            way_out = "the fetched file was deleted; run again, or fetch it by hand if the server's file has changed"
+            check(directory / original.path, actual, expected, origin, way_out)
 
-    log.info("%s: fetched from %s", original.path, original.url)
+    log.info("%s: fetching from %s", original.path, original.url)
     with _progress(original.path, show and sys.stderr.isatty()) as report:
-        fetch(original.url, place / original.path, accept, report, expected is not None)
+        fetch(original.url, directory / original.path, verify, report, expected is not None)
 
 
-def _expected(original: Original, path: str, records: Path) -> tuple[str | None, str]:
-    """Checksum that a file must have, if any is known, and where it comes from."""
-    if published := original.expected(path):
+def _expected_checksum(original: Original, path: str, records: Path) -> tuple[str | None, str]:
+    """Checksum that a file must have (None: no checksum is known), and its origin for messages."""
+    if published := original.published_checksum(path):
         return published, "published"
     file = _record_file(records, path)
     record = _read_record(file)
@@ -98,12 +100,12 @@ def _expected(original: Original, path: str, records: Path) -> tuple[str | None,
     return None, ""
 
 
-def _look_at(original: Original, path: str, place: Path, records: Path, sums: dict[str, str]) -> dict[str, Any]:
-    """Compare one file with its checksum, record it, and return its entry of the manifest."""
-    entry = {"path": path, "url": original.url}
-    if path.endswith("/"):  # unpacked: what it has to hold is known to whoever reads it
+def _verify(original: Original, path: str, directory: Path, records: Path, sums: dict[str, str]) -> dict[str, Any]:
+    """Compare a file with its checksum, record it, and return its entry of the manifest."""
+    entry: dict[str, Any] = {"path": path, "url": original.url}
+    if path.endswith("/"):  # an unpacked archive, whose content its reader checks
         return entry
-    file = place / path
+    file = directory / path
     state = file.stat()
     entry["bytes"] = state.st_size
     if path in sums:
@@ -111,21 +113,21 @@ def _look_at(original: Original, path: str, place: Path, records: Path, sums: di
         return {**entry, "sha256": sums[path].removeprefix("sha256:")}
     record_file = _record_file(records, path)
     record = _read_record(record_file)
-    seen = {"file": str(file.resolve()), "bytes": state.st_size, "modified_ns": state.st_mtime_ns}
-    if not record or any(record.get(key) != value for key, value in seen.items()):
-        expected, origin = _expected(original, path, records)
+    version = {"file": str(file.resolve()), "bytes": state.st_size, "modified_ns": state.st_mtime_ns}
+    if not record or any(record.get(key) != value for key, value in version.items()):
+        expected, origin = _expected_checksum(original, path, records)
         algorithms = {"sha256", *([expected.partition(":")[0]] if expected else [])}
-        log.info("%s: compared with its checksum", file)
-        found = digests(file, algorithms)
+        log.info("%s: comparing with its checksum", file)
+        actual = digests(file, algorithms)
         if expected:
             way_out = "it is damaged or another file: delete it and fetch it again"
-            if not original.expected(path):
+            if not original.published_checksum(path):
                 way_out += f"; if it was replaced on purpose, delete {record_file}"
-            check(file, found, expected, origin, way_out)
-        first = record["time"] if record else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        record = {"url": original.url, "sha256": found["sha256"], "time": first, **seen}
+            check(file, actual, expected, origin, way_out)
+        first_use = record["time"] if record else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        record = {"url": original.url, "sha256": actual["sha256"], "time": first_use, **version}
         write_json(record_file, record)
-    published = original.expected(path)
+    published = original.published_checksum(path)
     return {
         **entry,
         "sha256": record["sha256"],
@@ -148,23 +150,22 @@ def _read_record(file: Path) -> dict[str, Any]:
         raise DataError(f"{file}: damaged ({error!r}); delete it, which forgets the checksum of its file") from None
 
 
-def _by_hand(page: str, originals: list[Original], place: Path, reason: str) -> str:
-    """Message that says which files have to be put where, and where they are offered."""
-    lines = [f"{reason}. Put there by hand what is missing:"]
+def _instructions(page: str, originals: list[Original], directory: Path, reason: str) -> str:
+    """Message that says which files to put into which directory, and which page offers them."""
+    lines = [f"{reason}. Put the missing files there by hand:"]
     for original in originals:
         checksum = (original.checksum or "no published checksum").replace(":", " ")
-        lines.append(f"  {place.absolute() / original.path} ({checksum}) from {original.url}")
+        lines.append(f"  {directory.absolute() / original.path} ({checksum}) from {original.url}")
         if original.folder:
-            lines.append(f"    or, unpacked, {place.absolute() / original.folder}/")
-    return "\n".join(
-        [*lines, f"They are offered at {page}. Or set data_dir in config.yaml to a directory that has them."]
-    )
+            lines.append(f"    or, unpacked, {directory.absolute() / original.folder}/")
+    return "\n".join([*lines, f"They are offered at {page}. Or set data_dir in config.yaml to a directory with them."])
 
 
 @contextmanager
 def _progress(name: str, terminal: bool) -> Iterator[Report]:
+    """A function that reports the progress of a file, as a bar on the terminal or as lines of the log."""
     if not terminal:
-        yield _Lines(name)
+        yield _LogProgress(name)
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -172,20 +173,22 @@ def _progress(name: str, terminal: bool) -> Iterator[Report]:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
         task = bars.add_task(name, total=None)
-        yield lambda there, total: bars.update(task, completed=there, total=total)
+        yield lambda received, total: bars.update(task, completed=received, total=total)
 
 
-class _Lines:
+class _LogProgress:
     """Progress as lines of the log."""
 
     def __init__(self, name: str) -> None:
-        self._name, self._said, self._before = name, time.monotonic(), None
+        self._name, self._logged = name, time.monotonic()
+        self._logged_bytes: int | None = None
 
-    def __call__(self, there: int, total: int | None) -> None:
+    def __call__(self, received: int, total: int | None) -> None:
         now = time.monotonic()
-        self._before = there if self._before is None or there < self._before else self._before
-        if now - self._said >= EVERY:
-            speed = (there - self._before) / (now - self._said) / 1e6
+        if self._logged_bytes is None or received < self._logged_bytes:
+            self._logged_bytes = received
+        if now - self._logged >= LOG_SECONDS:
+            speed = (received - self._logged_bytes) / (now - self._logged) / 1e6
             whole = f" of {total / 1e6:,.0f}" if total else ""
-            log.info("%s: %s%s MB, %.1f MB/s", self._name, f"{there / 1e6:,.0f}", whole, speed)
-            self._said, self._before = now, there
+            log.info("%s: %s%s MB, %.1f MB/s", self._name, f"{received / 1e6:,.0f}", whole, speed)
+            self._logged, self._logged_bytes = now, received

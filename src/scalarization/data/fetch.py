@@ -1,7 +1,7 @@
-"""Fetching one file over HTTP so that nothing is lost when the connection, the process or the machine goes away.
+"""Fetching one file over HTTP; received bytes are kept when the connection, the process or the machine fails.
 
-What has arrived lies in ``.<name>.part`` beside the file, and in ``.<name>.part.json`` which file of which server it is
-the beginning of. A later call asks for the rest, on condition that the server's file is still the same one.
+Received bytes lie in ``.<name>.part`` in the file's directory, and ``.<name>.part.json`` says which file of which
+server they belong to. A later call requests the remaining bytes if the server's file is still the same.
 """
 
 from __future__ import annotations
@@ -24,166 +24,166 @@ from pathlib import Path
 from scalarization.errors import DataError
 from scalarization.storage import PART, write_json
 
-#: Failures in a row, without anything new having arrived, after which nothing is tried any more.
+#: Failures in a row without a new byte after which fetching gives up.
 ATTEMPTS = 5
-#: Seconds until the second attempt; each further one waits twice as long, up to the longest.
+#: Seconds until the second attempt; each further pause is twice as long, up to the longest.
 PAUSE, LONGEST_PAUSE = 1.0, 60.0
-#: Seconds without an answer after which a connection counts as broken.
+#: Seconds without a response after which a connection counts as broken.
 TIMEOUT = 60.0
 BLOCK = 1 << 18
-#: What a server says that may well answer next time; so does everything from 500 on.
-AGAIN = (408, 425, 429)
+#: Status codes after which another attempt makes sense, in addition to all from 500 on.
+TEMPORARY = (408, 425, 429)
 log = logging.getLogger(__name__)
 
-#: Told of progress: bytes that are there, and bytes in all if the server says.
+#: Called with the number of received bytes, and of all bytes (None: the server does not say).
 Report = Callable[[int, int | None], None]
 
 
 class NotFetchedError(Exception):
-    """The server will not give the file, or cannot be reached; the message says why."""
+    """The server refuses the file or cannot be reached; the message says why."""
 
 
-class _Broken(Exception):
-    """An attempt failed; ``pause`` is how long the server wants to be left alone, in seconds."""
+class _AttemptFailedError(Exception):
+    """One attempt failed, and another may succeed; ``pause`` is how long the server asks to wait, in seconds."""
 
     def __init__(self, reason: str, pause: float = 0) -> None:
         super().__init__(reason)
         self.pause = pause
 
 
-def fetch(url: str, target: Path, accept: Callable[[Path], None], report: Report, guarded: bool) -> None:
-    """Fetch a file, or what is missing of it. Several processes may fetch the same one: all but one wait.
+def fetch(url: str, target: Path, verify: Callable[[Path], None], report: Report, has_checksum: bool) -> None:
+    """Fetch a file, or its remaining bytes. If several processes fetch the same file, all but one wait.
 
     Args:
-        url: Where it is offered, by HTTP or HTTPS.
-        target: Where it belongs; it appears there whole.
-        accept: Looks at what has arrived before it gets its name; raises DataError if it is not the file.
-        report: Told of progress.
-        guarded: Whether ``accept`` knows the file's checksum, so that a part may be completed although the server does
-            not tell whether its file is still the same.
+        url: Address of the file, HTTP or HTTPS.
+        target: Path of the file, which appears whole.
+        verify: Called with the received file before it gets its name; raises DataError if it is another file.
+        report: Called with the progress.
+        has_checksum: Whether ``verify`` compares a checksum. Only then is a part completed if the server does not say
+            whether its file is still the same.
 
     Raises:
-        NotFetchedError: The server will not give it or cannot be reached; what has arrived is kept.
-        DataError: It could not be written, what has arrived is kept; or it was not accepted.
+        NotFetchedError: The server refuses the file or cannot be reached; received bytes are kept.
+        DataError: The file could not be written, and received bytes are kept; or ``verify`` raised it.
     """
     part = target.with_name(f".{target.name}{PART}")
-    with _written(part), _alone(target):
+    with _explained(part), _locked(target):
         if target.is_file():
             return
         while True:
-            resumed = _receive_all(url, part, report, guarded)
+            resumed = _receive_all(url, part, report, has_checksum)
             try:
-                accept(part)
+                verify(part)
                 break
             except DataError as error:
-                _forget(part)
+                _discard(part)
                 if not resumed:
                     raise
-                log.warning(
-                    "%s; what was resumed may be of two files, it is fetched once more from its beginning", error
-                )
+                log.warning("%s; it may consist of parts of two files, fetching it again from its first byte", error)
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(target)
-        _forget(part)
+        _discard(part)
 
 
-def _receive_all(url: str, part: Path, report: Report, guarded: bool) -> bool:
-    """As many attempts as it takes; returns whether the file was put together from several answers."""
-    failures, furthest = 0, _size(part)
+def _receive_all(url: str, part: Path, report: Report, has_checksum: bool) -> bool:
+    """Make attempts until the file is complete; returns whether it consists of several responses."""
+    failures, most_received = 0, _size(part)
     while True:
         try:
-            return _receive(url, part, report, guarded)
-        except _Broken as error:
-            there = _size(part)
-            failures = 1 if there > furthest else failures + 1
-            furthest = max(furthest, there)
+            return _receive(url, part, report, has_checksum)
+        except _AttemptFailedError as error:
+            received = _size(part)
+            failures = 1 if received > most_received else failures + 1
+            most_received = max(most_received, received)
             if failures > ATTEMPTS:
                 raise NotFetchedError(
-                    f"{error}, {ATTEMPTS} times in a row; {there} bytes are kept in {part}, run again to go on"
+                    f"{error}, {ATTEMPTS} times in a row; {received} bytes are kept in {part}, run again to resume"
                 ) from None
             pause = min(max(PAUSE * 2 ** (failures - 1), error.pause), LONGEST_PAUSE)
-            log.warning("%s: %s; asks again in %g s", url, error, pause)
+            log.warning("%s: %s; trying again in %g s", url, error, pause)
             time.sleep(pause)
 
 
-def _receive(url: str, part: Path, report: Report, guarded: bool) -> bool:
-    """One attempt: ask for what is missing, append what comes; returns whether something was there before."""
-    have, known = _size(part), _read_state(part)
-    unchanged = known.get("validator")
-    if known.get("url") != url or not (unchanged or guarded):
-        have = 0
-    # Compressed on the way, a file would have neither its length nor its bytes.
+def _receive(url: str, part: Path, report: Report, has_checksum: bool) -> bool:
+    """One attempt: request the remaining bytes and append them; returns whether the part had bytes before."""
+    kept, state = _size(part), _read_state(part)
+    validator = state.get("validator")
+    if state.get("url") != url or not (validator or has_checksum):
+        kept = 0
+    # The identity encoding, because the length and offsets of a compressed response are not those of the file.
     headers = {"User-Agent": "scalarization", "Accept-Encoding": "identity"}
-    if have:
-        headers["Range"] = f"bytes={have}-"
-        if unchanged:
-            headers["If-Range"] = unchanged
-    with _asked(urllib.request.Request(url, headers=headers), part, have) as response:
+    if kept:
+        headers["Range"] = f"bytes={kept}-"
+        if validator:
+            headers["If-Range"] = validator
+    with _requested(urllib.request.Request(url, headers=headers), part, kept) as response:
         if response is None:
             return True
         if response.headers.get_content_type() == "text/html":
             raise NotFetchedError("the server answered with a web page in place of the file")
         first, total = _announced(response)
-        if first not in (0, have) or first and total != known.get("total", total):
-            _forget(part)
-            raise _Broken("the server's file has changed or its answer is another part than was asked for")
-        _check_room(part, total, first)
-        there = first
+        if first not in (0, kept) or (first and total != state.get("total", total)):
+            _discard(part)
+            raise _AttemptFailedError("the server's file has changed, or it sent another part than was requested")
+        _check_space(part, total, first)
+        received = first
         with part.open("r+b" if first else "wb") as file:
             if not first:
-                # In this order: the state must never be that of other bytes than the part holds.
+                # The part was emptied first, because the state must never describe other bytes than those in the part.
                 state = {"url": url, "validator": _validator(response), "total": total}
                 write_json(_state_file(part), {k: v for k, v in state.items() if v is not None})
             file.seek(first)
             for block in _blocks(response):
                 file.write(block)
-                there += len(block)
-                report(there, total)
-    if total is not None and there != total:
-        raise _Broken(f"the connection ended after {there} of {total} bytes")
+                received += len(block)
+                report(received, total)
+    if total is not None and received != total:
+        raise _AttemptFailedError(f"the connection ended after {received} of {total} bytes")
     return first > 0
 
 
 @contextlib.contextmanager
-def _asked(request: urllib.request.Request, part: Path, have: int) -> Iterator[http.client.HTTPResponse | None]:
-    """The server's answer; None if it has nothing to add to what is there."""
+def _requested(request: urllib.request.Request, part: Path, kept: int) -> Iterator[http.client.HTTPResponse | None]:
+    """The server's response; None if the part already has all bytes."""
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         with error:
-            if error.code == 416 and have:
-                if error.headers.get("Content-Range") == f"bytes */{have}":
+            if error.code == 416 and kept:
+                if error.headers.get("Content-Range") == f"bytes */{kept}":
                     yield None
                     return
-                _forget(part)
-                raise _Broken("the server's file has changed") from None
-            if error.code in AGAIN or error.code >= 500:
-                asked = error.headers.get("Retry-After", "")
-                raise _Broken(f"HTTP {error.code} {error.reason}", int(asked) if asked.isdecimal() else 0) from None
+                _discard(part)
+                raise _AttemptFailedError("the server's file has changed") from None
+            if error.code in TEMPORARY or error.code >= 500:
+                pause = error.headers.get("Retry-After", "")
+                reason = f"HTTP {error.code} {error.reason}"
+                raise _AttemptFailedError(reason, int(pause) if pause.isdecimal() else 0) from None
             raise NotFetchedError(f"HTTP {error.code} {error.reason}") from None
     except (OSError, http.client.HTTPException) as error:
-        raise _Broken(f"no connection ({getattr(error, 'reason', None) or error or type(error).__name__})") from None
+        cause = getattr(error, "reason", None) or error or type(error).__name__
+        raise _AttemptFailedError(f"no connection ({cause})") from None
     with response:
         yield response
 
 
 def _announced(response: http.client.HTTPResponse) -> tuple[int, int | None]:
-    """Where in the file the answer begins, and the length of the whole file if the server says."""
+    """Offset of the response in the file, and length of the whole file (None: the server does not say)."""
     length = response.headers.get("Content-Length", "")
     if response.status == 206:
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-        if not found:
-            raise NotFetchedError("the server sent a part of the file and did not tell which")
-        first = int(found[1])
-        if found[2] != "*":
-            return first, int(found[2])
+        content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if not content_range:
+            raise NotFetchedError("the server sent a part of the file without its range")
+        first = int(content_range[1])
+        if content_range[2] != "*":
+            return first, int(content_range[2])
         return first, first + int(length) if length.isdecimal() else None
     return 0, int(length) if length.isdecimal() else None
 
 
 def _validator(response: http.client.HTTPResponse) -> str | None:
-    """What tells whether the server's file is still the same; weak tags do not say so byte by byte."""
+    """Header that identifies the version of the server's file; weak tags do not guarantee equal bytes."""
     tag = response.headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
 
@@ -193,43 +193,43 @@ def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
         try:
             block = response.read(BLOCK)
         except (OSError, http.client.HTTPException) as error:
-            raise _Broken(f"the connection broke ({error or type(error).__name__})") from None
+            raise _AttemptFailedError(f"the connection broke ({error or type(error).__name__})") from None
         if not block:
             return
         yield block
 
 
-def _check_room(part: Path, total: int | None, have: int) -> None:
+def _check_space(part: Path, total: int | None, kept: int) -> None:
     free = shutil.disk_usage(part.parent).free
-    if total is not None and total - have > free:
-        raise OSError(errno.ENOSPC, f"{total - have} bytes are missing and there is room for {free}")
+    if total is not None and total - kept > free:
+        raise OSError(errno.ENOSPC, f"{total - kept} bytes are missing and {free} are free")
 
 
 @contextlib.contextmanager
-def _written(part: Path) -> Iterator[None]:
-    """Says what to do where the file system refuses; network errors never come this far."""
+def _explained(part: Path) -> Iterator[None]:
+    """Turns errors of the file system into messages with a way out; network errors are handled before."""
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
         raise DataError(
-            f"{part}: could not be written: {error.strerror}. Make room or check permissions, then run again; what has "
-            "arrived is kept"
+            f"{part}: could not be written: {error.strerror}. Make room or check permissions, then run again; "
+            "received bytes are kept"
         ) from None
 
 
 @contextlib.contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    """Wait until no other process fetches the same file; the kernel frees the lock however a process ends."""
+def _locked(target: Path) -> Iterator[None]:
+    """Wait until no other process fetches the same file; the kernel releases the lock however a process ends."""
     path = target.with_name(f".{target.name}.lock")
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            log.info("%s: another process fetches it; waits", target)
+            log.info("%s: another process is fetching it, waiting", target)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
-        # Only now that the file is there does nobody need the lock any more.
+        # Removed only now: processes that come later see the file and need no lock.
         path.unlink(missing_ok=True)
 
 
@@ -248,6 +248,6 @@ def _read_state(part: Path) -> dict:
         return {}
 
 
-def _forget(part: Path) -> None:
+def _discard(part: Path) -> None:
     part.unlink(missing_ok=True)
     _state_file(part).unlink(missing_ok=True)

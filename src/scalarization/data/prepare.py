@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from scalarization import benchmarks
-from scalarization.benchmarks import SPLITS, DomainData, EncodedDomain
+from scalarization.benchmarks.base import SPLITS, DomainData, EncodedDomain, MapLabels
 from scalarization.data.dense_store import write_dense_store
-from scalarization.data.encode import ENCODING, write_images
+from scalarization.data.encode import describe_encoding, write_images
 from scalarization.data.store import FORMAT
 from scalarization.storage import replacing, write_json
 
-#: Images that are counted at a time.
+#: Images whose values are counted at a time, which bounds the memory.
 CHUNK = 1000
 
 
@@ -28,35 +29,35 @@ def prepare(
         directory: Directory of the store.
         benchmark: Benchmark's name.
         domains: Domains to prepare.
-        downloads: Directory of the original archives.
-        tasks: Dense prediction: tasks whose maps are prepared; None: all.
+        downloads: Directory of the original files.
+        tasks: Dense tasks: those whose maps are prepared; None: all.
 
     Raises:
         DataError: An original file is missing or damaged.
     """
-    module = benchmarks.load(benchmark)
-    info = module.INFO
-    if info.maps:
-        maps = {task: info.maps[task] for task in tasks or info.maps}
-        facts = {"setting": info.setting, "classes": [], "attributes": [], **module.PROVENANCE}
-        write_dense_store(directory, benchmark, domains[0], module.read(list(maps), downloads), maps, facts)
-        return
-    labels = {"classes": list(info.classes), "attributes": list(info.attributes)}
-    encoded = {"encoding": ENCODING, "image_size": info.image_size} if info.encoded else {}
-    facts = {"setting": info.setting, **labels, **encoded, **module.PROVENANCE}
-    write_store(directory, benchmark, module.read(domains, downloads), facts)
+    info = benchmarks.load(benchmark)
+    metadata = {**info.labels.describe(), **(describe_encoding(info.image_size) if info.encoded else {})}
+    metadata |= info.provenance
+    if isinstance(info.labels, MapLabels):
+        formats = {task: info.labels.formats[task] for task in tasks or info.labels.formats}
+        write_dense_store(directory, benchmark, domains[0], info.read(list(formats), downloads), formats, metadata)
+    else:
+        write_store(directory, benchmark, info.read(domains, downloads), metadata)
 
 
 def write_store(
-    directory: Path, benchmark: str, domains: dict[str, DomainData] | dict[str, EncodedDomain], facts: dict[str, Any]
+    directory: Path,
+    benchmark: str,
+    domains: Mapping[str, DomainData] | Mapping[str, EncodedDomain],
+    metadata: Mapping[str, Any],
 ) -> None:
-    """Write a prepared store; ``dataset.json`` comes last and makes it complete.
+    """Write a prepared store; ``dataset.json`` is written last and makes it complete.
 
     Args:
-        directory: Where to.
+        directory: Directory of the store.
         benchmark: Benchmark's name.
-        domains: Its data.
-        facts: Classes, source, licence and whatever else belongs into ``dataset.json``.
+        domains: Domain -> its data.
+        metadata: Further content of ``dataset.json``: classes, source, licence, encoding.
     """
     described: dict[str, Any] = {}
     moments = []
@@ -66,35 +67,47 @@ def write_store(
             raise ValueError(f"{benchmark}: splits of {name} overlap")
         bounds = np.cumsum([0, *(len(domain.splits[s]) for s in SPLITS)])
         labels = domain.labels[rows].astype(np.int64 if domain.labels.ndim == 1 else np.uint8)
-        if isinstance(domain, EncodedDomain):
-            content, offsets, found = write_images(directory, name, domain, rows, int(bounds[1]))
-            files = {"images": content, "offsets": _save(directory, name, "offsets", offsets)}
-            moments.append(found)
-        else:
-            images = np.ascontiguousarray(domain.images[rows])
-            moments.append(_moments(images[: bounds[1]]))
-            files = {"images": _save(directory, name, "images", images)}
+        files, domain_moments = IMAGE_WRITERS[type(domain)](directory, name, domain, rows, int(bounds[1]))
+        moments.append(domain_moments)
         described[name] = {
             "splits": {s: [int(bounds[i]), int(bounds[i + 1])] for i, s in enumerate(SPLITS)},
-            **_label_counts(labels, bounds, len(facts["classes"])),
+            **_label_counts(labels, bounds, len(metadata["classes"])),
             "files": {**files, "labels": _save(directory, name, "labels", labels)},
         }
-    # One normalisation for all domains, each domain counted alike: the network must not be told the domain.
+    # One normalisation for all domains, with equal weight for each: the network must not be told the domain.
     mean = np.mean([m for m, _ in moments], axis=0)
     std = np.sqrt(np.mean([s for _, s in moments], axis=0) - mean**2)
-    content = {"format": FORMAT, "benchmark": benchmark, **facts, "domains": described}
+    content = {"format": FORMAT, "benchmark": benchmark, **metadata, "domains": described}
     content["normalisation"] = {"mean": mean.round(6).tolist(), "std": std.round(6).tolist()}
     write_json(directory / "dataset.json", content)
 
 
-def _moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and mean square of each channel over images uint8 [N, H, W, C], values in [0, 1]; a few at a time."""
+#: Entries of ``dataset.json`` for files, and mean and mean square of each channel over the train split, [2, C].
+Written = tuple[dict[str, Any], np.ndarray]
+
+
+def _write_pixels(directory: Path, name: str, domain: DomainData, rows: np.ndarray, train: int) -> Written:
+    images = np.ascontiguousarray(domain.images[rows])
+    return {"images": _save(directory, name, "images", images)}, _moments(images[:train])
+
+
+def _write_encoded(directory: Path, name: str, domain: EncodedDomain, rows: np.ndarray, train: int) -> Written:
+    images, offsets, moments = write_images(directory, name, domain, rows, train)
+    return {"images": images, "offsets": _save(directory, name, "offsets", offsets)}, moments
+
+
+#: Type of a domain's data -> function that writes its images.
+IMAGE_WRITERS: dict[type, Callable[..., Written]] = {DomainData: _write_pixels, EncodedDomain: _write_encoded}
+
+
+def _moments(images: np.ndarray) -> np.ndarray:
+    """Mean and mean square of each channel, [2, C], over images uint8 [N, H, W, C] with values scaled to [0, 1]."""
     counts = np.zeros((images.shape[-1], 256), dtype=np.int64)
     for first in range(0, len(images), CHUNK):
         part = images[first : first + CHUNK]
         counts += [np.bincount(part[..., channel].ravel(), minlength=256) for channel in range(len(counts))]
-    shares, values = counts / counts.sum(axis=1, keepdims=True), np.arange(256) / 255
-    return shares @ values, shares @ values**2
+    frequencies, values = counts / counts.sum(axis=1, keepdims=True), np.arange(256) / 255
+    return np.stack([frequencies @ values, frequencies @ values**2])
 
 
 def _label_counts(labels: np.ndarray, bounds: np.ndarray, classes: int) -> dict[str, Any]:

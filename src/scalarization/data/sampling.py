@@ -1,4 +1,4 @@
-"""Which images make up each batch of multi-domain training (paper A 1.1: weights are sampling probabilities)."""
+"""Sampling of the images of each batch; in multi-domain training weights are probabilities (appendix 1.1)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from scalarization import seeds
 
 @dataclass(frozen=True)
 class DomainSampler:
-    """Draws batches: first a domain for every place, then that domain's next image.
+    """Samples batches: first a domain for every position of a batch, then that domain's next image.
 
-    Every place of a batch draws its domain by the weights. Within a domain, images come in shuffled passes without
-    replacement. All draws are functions of (seed, epoch) and of how many images each domain has given so far, so an
-    epoch can be taken up anywhere.
+    The domain of every position is drawn with the weights as probabilities. Images of a domain come in shuffled passes
+    without replacement. All draws are functions of (seed, epoch) and of the number of images already taken from each
+    domain, so training can resume at any step.
 
     Attributes:
         sizes: Number of training images of each domain.
-        batch_size: Places in a batch.
+        batch_size: Images in a batch.
         root: Root seed.
         seed: Seed index.
     """
@@ -36,16 +36,16 @@ class DomainSampler:
 
         Args:
             epoch: Number of the epoch, from 0.
-            steps: Batches in it.
+            steps: Number of batches.
             weights: Sampling probability of each domain.
-            consumed: Images that each domain has given before this epoch.
+            consumed: Number of images taken from each domain before this epoch.
 
         Returns:
-            Domain of every place and row within that domain, both int64 [steps, batch_size], and the images that each
-            domain has given after the epoch.
+            Domain of every position and row within that domain, both int64 [steps, batch_size], and the number of
+            images taken from each domain by the end of the epoch.
         """
         draws = seeds.generator(self.root, self.seed, "domains", epoch).random((steps, self.batch_size))
-        # The last bound is infinite, so that rounding of the sum cannot leave a draw without a domain.
+        # The last bound is infinite, so that every draw has a domain although the sum of the weights is rounded.
         bounds = np.cumsum(weights)
         last = int(np.flatnonzero(np.asarray(weights) > 0)[-1])
         bounds[last:] = np.inf
@@ -53,14 +53,15 @@ class DomainSampler:
         rows = np.empty_like(domains)
         after = list(consumed)
         for domain, size in enumerate(self.sizes):
-            places = domains == domain
-            count = int(places.sum())
+            positions = domains == domain
+            count = int(positions.sum())
             if count:
-                rows[places] = self._stream(domain, size, consumed[domain], count)
+                rows[positions] = self._stream(domain, size, consumed[domain], count)
                 after[domain] += count
         return domains, rows, after
 
     def _stream(self, domain: int, size: int, start: int, count: int) -> np.ndarray:
+        """``count`` rows of a domain of ``size`` images, after the first ``start`` of all its passes."""
         passes = range(start // size, (start + count - 1) // size + 1)
         shuffled = [seeds.generator(self.root, self.seed, "order", domain, p).permutation(size) for p in passes]
         offset = start - passes[0] * size

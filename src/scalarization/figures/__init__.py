@@ -1,6 +1,7 @@
-"""Drawings: a summary -> one figure, nothing else read. One module per kind; none imports torch.
+"""Figures: one module per kind, which draws a summary and reads nothing else. No module imports torch.
 
-A kind's module has ``draw(summary, facts)``. Modules with a leading underscore are shared and no kinds.
+The module of a kind is named like the kind and has ``draw(summary, metadata)``. What several kinds share is in
+:mod:`scalarization.plotting`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw(kind: str, summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
-    """Draw one artifact.
+def draw(kind: str, summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
+    """Draw one figure.
 
     Args:
-        kind: Module of this package.
+        kind: Name of the kind, which is the name of its module in this package.
         summary: As made by :func:`scalarization.analysis.summarize`, or read back from Parquet.
-        facts: As made by :func:`scalarization.analysis.facts`.
+        metadata: As made by :func:`scalarization.analysis.metadata`.
     """
-    return importlib.import_module(f"{__name__}.{kind}").draw(summary, facts)
+    return importlib.import_module(f"{__name__}.{kind}").draw(summary, metadata)

@@ -1,4 +1,4 @@
-"""Consistency of p*: its place at every capacity, and what it costs to take it from another capacity."""
+"""Consistency of p* (appendix 2.1 and 4): p* at every capacity, and the loss of taking it from another capacity."""
 
 from __future__ import annotations
 
@@ -12,83 +12,86 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from scalarization.figures import _style
+from scalarization.plotting import heatmaps, labels, style, task_sets
+from scalarization.plotting.capacities import CapacityGrid
+from scalarization.plotting.style import Look
 
-OPTIMUM = {"color": _style.COLOURS[0], "marker": "o", "markersize": 5.5, "linestyle": "none", "zorder": 4}
-SEED = {
-    "color": _style.COLOURS[0],
+OPTIMUM: Look = {"color": style.COLOURS[0], "marker": "o", "markersize": 5.5, "linestyle": "none", "zorder": 4}
+SEED_CHOICE: Look = {
+    "color": style.COLOURS[0],
     "marker": "o",
     "markersize": 3,
     "markerfacecolor": "white",
     "linestyle": "none",
     "zorder": 5,
 }
-WITHIN = {"color": "0.55", "marker": "_", "markersize": 8, "linewidth": 0.8, "zorder": 2}
-HEURISTICS = {
-    "uniform": {"color": _style.COLOURS[1], "linestyle": "--", "linewidth": 0.9, "zorder": 1},
-    "proportional": {"color": _style.COLOURS[2], "linestyle": ":", "linewidth": 1.2, "zorder": 1},
+WITHIN_ERROR: Look = {"color": "0.55", "marker": "_", "markersize": 8, "linewidth": 0.8, "zorder": 2}
+HEURISTICS: dict[str, Look] = {
+    "uniform": {"color": style.COLOURS[1], "linestyle": "--", "linewidth": 0.9, "zorder": 1},
+    "proportional": {"color": style.COLOURS[2], "linestyle": ":", "linewidth": 1.2, "zorder": 1},
 }
-REPORTED = {"color": _style.COLOURS[3], "linewidth": 4, "solid_capstyle": "butt"}
-PROCEDURES = {"reuse": "reuse $p^*$ as it is", "refine": "refine among its near-best"}
-#: Blue is good in all figures, and here a positive value is a loss.
-REGRET_MAP = f"{_style.DIFFERENCE_MAP}_r"
-#: Up to so many capacities the two matrices fit beside each other.
-BESIDE = 6
+REPORTED: Look = {"color": style.COLOURS[3], "linewidth": 4, "solid_capstyle": "butt"}
+#: Procedure -> title of its matrix.
+PROCEDURES = {"reuse": "reuse $p^*$ unchanged", "refine": "search again near $p^*$"}
+#: Reversed, because here a positive value is a loss, and blue is good in all figures.
+LOSS_MAP = f"{style.DIFFERENCE_MAP}_r"
+STRIP_HEIGHT = 1.5
+#: With at most this many capacities the two matrices are side by side.
+MOST_SIDE_BY_SIDE = 6
+#: With at most this many capacities the cells have room for standard deviations.
+MOST_WITH_DEVIATIONS = 4
 LEGEND_COLUMNS = 3
 
 
-@_style.styled
-def draw(summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
-    """Draw ``analysis.consistency``'s summary: per task set p* by capacity, below it the matrices of regrets."""
-    grid = _style.Grid.of(summary[summary["part"] == "optimum"])
-    places = summary[summary["part"] != "reported"]
+@style.common_style
+def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
+    """Draw the summary of ``analysis.consistency``: for each task set p* by capacity, and the matrices of losses."""
+    grid = CapacityGrid.from_summary(summary[summary["part"] == "optimum"])
+    measured = summary[summary["part"] != "reported"]
     reported = summary[summary["part"] == "reported"]
-    found = list(_style.blocks(places))
-    compared = places.loc[places["present"].astype(bool), "architecture"].nunique() > 1
-    count = len(list(grid))
-    matrix = 0.45 + (2.0 if count <= BESIDE else 0.32 * count)
-    matrices = (matrix if count <= BESIDE else 2 * matrix) if compared else 0
-    strips = [_style.weight_members(facts, task_set) for task_set, _, _ in found]
-    heights = [1.5 * len(strip) + 0.2 + matrices for strip in strips]
+    parts = list(task_sets.by_task_set(measured))
+    has_matrices = measured.loc[measured["present"].astype(bool), "architecture"].nunique() > 1
+    matrices_height = _matrices_height(len(list(grid))) if has_matrices else 0
+    strips = [task_sets.weight_tasks(metadata, task_set) for task_set, _, _ in parts]
+    heights = [STRIP_HEIGHT * len(tasks) + 0.2 + matrices_height for tasks in strips]
     legend = _legend(summary)
-    bottom_height = _style.legend_height(len(legend), LEGEND_COLUMNS, bar=compared)
-    figure = _style.new_figure(sum(heights) + bottom_height)
-    *parents, bottom = figure.subfigures(len(found) + 1, 1, height_ratios=[*heights, bottom_height])
-    regrets = summary.loc[summary["part"] == "regret", "mean"].to_numpy()
-    norm = _style.difference_norm(regrets)
-    for parent, strip, (_, label, rows) in zip(parents, strips, found, strict=True):
+    bottom_height = style.legend_height(len(legend), LEGEND_COLUMNS, bar=has_matrices)
+    figure = style.new_figure(sum(heights) + bottom_height)
+    *parents, bottom = style.stack(figure, [*heights, bottom_height])
+    norm = style.difference_norm(summary.loc[summary["part"] == "regret", "mean"].to_numpy())
+    for parent, tasks, (_, label, rows) in zip(parents, strips, parts, strict=True):
         optima = rows[rows["part"] == "optimum"]
-        if len(found) > 1:
+        if len(parts) > 1:
             parent.suptitle(label, fontsize="medium", fontweight="bold")
-        halves = parent.subfigures(2, 1, height_ratios=[1.5 * len(strip) + 0.2, matrices]) if compared else [parent]
-        for ax, task in zip(halves[0].subplots(len(strip), 1, squeeze=False)[:, 0], strip, strict=True):
+        ratios = [STRIP_HEIGHT * len(tasks) + 0.2, matrices_height]
+        halves = style.stack(parent, ratios) if has_matrices else [parent]
+        for ax, task in zip(halves[0].subplots(len(tasks), 1, squeeze=False)[:, 0], tasks, strict=True):
             _draw_strip(ax, grid, optima[optima["task"] == task], task, reported[reported["task"] == task])
-        if compared:
+        if has_matrices:
             _draw_matrices(halves[1], grid, rows[rows["part"] == "regret"], optima, norm)
-    if compared:
-        unit = _style.UNITS[_style.metric_of(summary)][1]
-        label = f"loss of test average against own $p^*$ [{unit}]"
-        _style.colour_bar(_style.bar_axes(bottom, 1)[0], norm, REGRET_MAP, label)
+    if has_matrices:
+        unit = labels.DIFFERENCE_UNITS[labels.metric_of(summary)]
+        (bar,) = style.colour_bar_axes(bottom, 1)
+        style.colour_bar(bar, norm, LOSS_MAP, f"loss of test average relative to own $p^*$ [{unit}]")
     bottom.legend(handles=legend, loc="outside lower center", ncols=LEGEND_COLUMNS, columnspacing=1.2)
     return figure
 
 
-def _draw_strip(ax: Axes, grid: _style.Grid, optima: pd.DataFrame, task: str, reported: pd.DataFrame) -> None:
-    """Draw p of one member at every capacity, depths in groups."""
-    positions = {place: place[1] + place[0] * (len(grid.widths) + 0.6) for place in grid}
-    for place, x in positions.items():
-        here = grid.at(optima, *place)
-        if not here["present"].all():
-            ax.axvspan(x - 0.5, x + 0.5, **_style.ABSENT)
-            continue
-        within = here[here["within_error"].astype(bool)].sort_values("weight")
-        if len(within) > 1:
-            ax.plot([x] * len(within), within["weight"], **WITHIN)
-        ax.plot(x, here[here["optimum"].astype(bool)]["weight"].item(), **OPTIMUM)
-        chosen = here.loc[here.index.repeat(here["seeds_choosing"].astype(int)), "weight"]
-        if len(chosen) > 1:
-            nth = chosen.groupby(chosen).cumcount()
-            ax.plot(x + 0.2 + 0.12 * nth, chosen, **SEED)
+def _matrices_height(capacities: int) -> float:
+    """Height of both matrices, inches."""
+    side_by_side = capacities <= MOST_SIDE_BY_SIDE
+    return 0.45 + 2.0 if side_by_side else 2 * (0.45 + 0.32 * capacities)
+
+
+def _draw_strip(ax: Axes, grid: CapacityGrid, optima: pd.DataFrame, task: str, reported: pd.DataFrame) -> None:
+    """Draw the weight of one task or domain at every capacity, in groups of one depth each."""
+    positions = {cell: cell[1] + cell[0] * (len(grid.widths) + 0.6) for cell in grid}
+    for cell, x in positions.items():
+        rows = grid.rows_at(optima, *cell)
+        if rows["present"].all():
+            _draw_optimum(ax, x, rows)
+        else:
+            ax.axvspan(x - 0.5, x + 0.5, **style.HATCHED)
     for heuristic, look in HEURISTICS.items():
         for weight in optima.loc[optima["heuristic"] == heuristic, "weight"].unique():
             ax.axhline(weight, **look)
@@ -96,69 +99,81 @@ def _draw_strip(ax: Axes, grid: _style.Grid, optima: pd.DataFrame, task: str, re
     for number, row in enumerate(reported.itertuples()):
         x = last + 1.4 + 0.8 * number
         ax.plot([x, x], [row.low, row.high], **REPORTED)
-        label = ax.text(x, row.high + 0.04, row.where, rotation=90, ha="center", va="bottom", fontsize=6)
-        label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.8})
+        text = ax.text(x, row.high + 0.04, row.where, rotation=90, ha="center", va="bottom", fontsize=6)
+        text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.8})
     ax.set(xlim=(-0.8, last + 1.0 + 0.8 * len(reported)), ylim=(0, 1), ylabel=f"$p$({task})")
     ax.set_xticks(list(positions.values()), [f"w{grid.widths[column]}" for _, column in positions])
     ax.xaxis.remove_overlapping_locs = False
     middle = (len(grid.widths) - 1) / 2
     ax.set_xticks(
         [positions[row, 0] + middle for row in range(len(grid.rows))],
-        [f"{grid.row_axis} {grid.row_name(row)}" for row in range(len(grid.rows))],
+        [f"{grid.row_quantity} {label}" for label in grid.row_labels()],
         minor=True,
     )
     ax.tick_params(axis="x", which="minor", length=0, pad=13)
 
 
+def _draw_optimum(ax: Axes, x: float, rows: pd.DataFrame) -> None:
+    """Draw p* of one capacity, the weights within one standard error of it, and what each seed alone would choose."""
+    within = rows[rows["within_error"].astype(bool)].sort_values("weight")
+    if len(within) > 1:
+        ax.plot([x] * len(within), within["weight"], **WITHIN_ERROR)
+    ax.plot(x, rows[rows["optimum"].astype(bool)]["weight"].item(), **OPTIMUM)
+    chosen = rows.loc[rows.index.repeat(rows["seeds_choosing"].astype(int)), "weight"]
+    if len(chosen) > 1:
+        # Seeds that choose the same weight are side by side.
+        ax.plot(x + 0.2 + 0.12 * chosen.groupby(chosen).cumcount(), chosen, **SEED_CHOICE)
+
+
 def _draw_matrices(
-    parent: SubFigure, grid: _style.Grid, regrets: pd.DataFrame, optima: pd.DataFrame, norm: Normalize
+    parent: SubFigure, grid: CapacityGrid, regrets: pd.DataFrame, optima: pd.DataFrame, norm: Normalize
 ) -> None:
-    names = [f"{_short(grid.row_axis)}{grid.row_name(row)} w{grid.widths[column]}" for row, column in grid]
-    architectures = [grid.at(optima, *place)["architecture"].iloc[0] for place in grid]
-    settings = len(optima.drop_duplicates(["method", "member"]).dropna(subset=["method"]))
-    beside = len(names) <= BESIDE
-    axes = parent.subplots(1, 2) if beside else parent.subplots(2, 1)
-    places = _style.decimals(_style.metric_of(regrets), regrets["mean"].to_numpy())
+    """Draw one matrix per procedure: capacities that were searched by capacities that were trained."""
+    short = {"depth": "d", "shared layers": "shr"}[grid.row_quantity]
+    names = [f"{short}{grid.row_label(row)} w{grid.widths[column]}" for row, column in grid]
+    architectures = [grid.rows_at(optima, *cell)["architecture"].iloc[0] for cell in grid]
+    num_settings = len(optima.drop_duplicates(["method", "weight_setting"]).dropna(subset=["method"]))
+    side_by_side = len(names) <= MOST_SIDE_BY_SIDE
+    axes = parent.subplots(1, 2) if side_by_side else parent.subplots(2, 1)
+    decimals = labels.difference_decimals(labels.metric_of(regrets), regrets["mean"].to_numpy())
     for ax, (procedure, title) in zip(axes, PROCEDURES.items(), strict=True):
         rows = regrets[regrets["procedure"] == procedure]
-        mean, std = (
-            rows.pivot(index="source", columns="architecture", values=name)
-            .reindex(architectures, columns=architectures)
-            .to_numpy()
-            for name in ("mean", "std")
-        )
-        if len(names) > 4:
-            std = np.full_like(std, np.nan)  # no room
-        words = _matrix_words(mean, std, places)
-        _style.heatmap(ax, mean, words, norm, REGRET_MAP, 6.5 if len(names) <= 4 else 5.5)
-        labels, shares = names, None
+        mean, std = (_matrix(rows, name, architectures) for name in ("mean", "std"))
+        if len(names) > MOST_WITH_DEVIATIONS:
+            std = np.full_like(std, np.nan)
+        font_size = 6.5 if len(names) <= MOST_WITH_DEVIATIONS else 5.5
+        heatmaps.draw_heatmap(ax, mean, _matrix_texts(mean, std, decimals), norm, LOSS_MAP, font_size)
+        row_labels, y_label = names, "searched capacity"
         if procedure == "refine":
             left = rows.groupby("source")["candidates_left"].first().reindex(architectures)
-            shares = ["" if pd.isna(n) else f"{int(n)} of {settings}" for n in left]
-            labels = shares if beside else [f"{n} ({s})" if s else n for n, s in zip(names, shares, strict=True)]
-        _style.label_cells(ax, labels, names, rotation=90 if len(names) > 4 else 0)
-        ax.set(
-            title=title, xlabel="capacity trained", ylabel="settings left" if labels is shares else "capacity searched"
-        )
+            counts = ["" if pd.isna(n) else f"{int(n)} of {num_settings}" for n in left]
+            if side_by_side:  # the names of the capacities are at the other matrix
+                row_labels, y_label = counts, "settings tried again"
+            else:
+                row_labels = [f"{name} ({count})" if count else name for name, count in zip(names, counts, strict=True)]
+        heatmaps.label_cells(ax, row_labels, names, rotation=90 if len(names) > MOST_WITH_DEVIATIONS else 0)
+        ax.set(title=title, xlabel="trained capacity", ylabel=y_label)
 
 
-def _matrix_words(mean: np.ndarray, std: np.ndarray, places: int) -> np.ndarray:
-    return _style.words(mean, lambda place: _style.with_spread(mean[place], std[place], places))
+def _matrix(rows: pd.DataFrame, name: str, architectures: list[str]) -> np.ndarray:
+    """One column of the summary, [architectures searched, architectures trained]."""
+    matrix = rows.pivot(index="source", columns="architecture", values=name)
+    return matrix.reindex(architectures, columns=architectures).to_numpy()
 
 
-def _short(axis: str) -> str:
-    return {"depth": "d", "shared layers": "shr"}[axis]
+def _matrix_texts(mean: np.ndarray, std: np.ndarray, decimals: int) -> np.ndarray:
+    return heatmaps.cell_texts(mean, lambda cell: labels.format_mean(mean[cell], std[cell], decimals))
 
 
 def _legend(summary: pd.DataFrame) -> list[Artist]:
     handles: list[Artist] = [Line2D([], [], label="$p^*$, chosen on validation", **OPTIMUM)]
     if summary["seeds"].max() > 1:
-        handles.append(Line2D([], [], label="choice of one seed", **SEED))
-        handles.append(Line2D([], [], label="within one standard error", **WITHIN))
-    there = set(summary["heuristic"].dropna())
-    handles += [Line2D([], [], label=name, **look) for name, look in HEURISTICS.items() if name in there]
+        handles.append(Line2D([], [], label="choice of one seed", **SEED_CHOICE))
+        handles.append(Line2D([], [], label="within one standard error", **WITHIN_ERROR))
+    heuristics = set(summary["heuristic"].dropna())
+    handles += [Line2D([], [], label=name, **look) for name, look in HEURISTICS.items() if name in heuristics]
     if (summary["part"] == "reported").any():
         handles.append(Line2D([], [], label="reported in the paper", **REPORTED))
     if not summary["present"].dropna().all():
-        handles.append(_style.not_run_patch())
+        handles.append(style.not_run_entry())
     return handles

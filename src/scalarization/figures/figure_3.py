@@ -1,4 +1,4 @@
-"""Gradient conflicts against the validation metric, one point per run and epoch."""
+"""Main-text figure 3: gradient conflicts against the validation metric, one point per run and epoch."""
 
 from __future__ import annotations
 
@@ -12,88 +12,95 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from scalarization.figures import _conflicts, _style
+from scalarization.plotting import conflicts, labels, style
 
 PANEL_HEIGHT = 2.5
 COLUMNS = 2
-#: Opacity of the first and of the last epoch.
-FAINTEST, FULL = 0.25, 0.95
+#: Opacity that a point of epoch 0 would have, and opacity of the last epoch.
+FIRST_OPACITY, LAST_OPACITY = 0.25, 0.95
 
 
-@_style.styled
-def draw(summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
-    """Draw ``analysis.figure_3``'s summary: a panel per benchmark and task set."""
+@style.common_style
+def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
+    """Draw the summary of ``analysis.figure_3``: one panel per benchmark and task set."""
     panels = [rows for _, rows in summary.groupby(["benchmark", "task_set"], sort=False)]
     columns = min(COLUMNS, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    legends = [_legend(part, narrow=columns > 1) for part in panels]
-    figure = _style.new_figure((PANEL_HEIGHT + max(_conflicts.height(*legend) for legend in legends)) * rows)
-    parents = np.ravel(figure.subfigures(rows, columns, squeeze=False))
-    for parent, part, legend in zip(parents, panels, legends, strict=False):
-        _draw_panel(parent.subplots(), part)
-        _conflicts.legend(parent, "outside lower center", *legend)
+    lines = math.ceil(len(panels) / columns)
+    legends = [_legend(rows, narrow=columns > 1) for rows in panels]
+    height = PANEL_HEIGHT + max(conflicts.legend_height(*legend) for legend in legends)
+    figure = style.new_figure(height * lines)
+    parents = np.ravel(figure.subfigures(lines, columns, squeeze=False))
+    for parent, rows, legend in zip(parents, panels, legends, strict=False):
+        _draw_panel(parent.subplots(), rows)
+        conflicts.legend(parent, "outside lower center", *legend)
     return figure
 
 
 def _draw_panel(ax: Axes, rows: pd.DataFrame) -> None:
     if not rows["present"].any():
-        ax.set_title(_conflicts.title(rows))
-        _style.not_run(ax)
+        ax.set_title(conflicts.title(rows))
+        style.mark_not_run(ax)
         return
     points = rows.dropna(subset=["percent", "validation"])
     by_rate = rows["lr"].nunique() > 1
-    colours = _conflicts.colours(rows["lr"] if by_rate else rows["width"])
+    colours = conflicts.colours(rows["lr"] if by_rate else rows["width"])
     depths = sorted(rows["depth"].unique())
     sizes = {width: 8.0 + 7.0 * n for n, width in enumerate(sorted(rows["width"].unique()))}
-    last = points["epoch"].max()
+    last_epoch = points["epoch"].max()
     for (depth, width, lr), part in points.groupby(["depth", "width", "lr"]):
+        progress = part["epoch"].to_numpy(dtype=float) / last_epoch
         ax.scatter(
             part["validation"],
             part["percent"],
             s=sizes[width] if by_rate else 14.0,
-            marker=_conflicts.MARKERS[depths.index(depth) % len(_conflicts.MARKERS)],
+            marker=conflicts.MARKERS[depths.index(depth) % len(conflicts.MARKERS)],
             color=colours[lr if by_rate else width],
-            alpha=FAINTEST + (FULL - FAINTEST) * part["epoch"].to_numpy(dtype=float) / last,
+            alpha=FIRST_OPACITY + (LAST_OPACITY - FIRST_OPACITY) * progress,
             linewidths=0,
         )
     fit = rows.iloc[0]
     if np.isfinite(fit["slope"]):
-        ends = np.array([points["validation"].min(), points["validation"].max()])
-        ax.plot(ends, fit["intercept"] + fit["slope"] * ends, color="black", linewidth=1.0)
-    ax.set_title(f"{_conflicts.title(rows)}\n{_correlation(fit)}")
+        x = np.array([points["validation"].min(), points["validation"].max()])
+        ax.plot(x, fit["intercept"] + fit["slope"] * x, color="black", linewidth=1.0)
+    ax.set_title(f"{conflicts.title(rows)}\n{_correlation(fit)}")
     metric = points["metric"].iloc[0]
-    ax.set(xlabel=f"validation {metric} [{_style.UNITS[metric][0]}]", ylabel=_conflicts.CONFLICTS_LABEL)
+    ax.set(xlabel=f"validation {metric} [{labels.UNITS[metric]}]", ylabel=conflicts.CONFLICTS_LABEL)
 
 
 def _correlation(fit: pd.Series) -> str:
     if not np.isfinite(fit["r"]):
-        return "nothing varies: no correlation"
-    r, low, high = (_style.number(fit[name], 2) for name in ("r", "r_low", "r_high"))
+        return "no correlation: all values are equal"
+    runs = "1 run" if fit["runs"] == 1 else f"{fit['runs']} runs"
+    r, low, high = (labels.format_number(fit[name], 2) for name in ("r", "r_low", "r_high"))
     if not np.isfinite(fit["r_low"]):
-        return f"$r$ = {r} ({fit['runs']} runs)"
-    return f"$r$ = {r} (95 %: {low} to {high}, {fit['runs']} runs)"
+        return f"$r$ = {r} ({runs})"
+    return f"$r$ = {r} (95 % CI {low} to {high}, {runs})"
 
 
 def _legend(rows: pd.DataFrame, narrow: bool) -> list[list[Line2D]]:
-    """Columns: what colours mean, sizes, shapes, the line; of a panel that was left out what that is.
+    """Columns of the legend: colours, sizes, markers, the line. A panel that was not run has only a note.
 
-    ``narrow``: two columns, for a panel that is not as wide as the page.
+    Args:
+        rows: Rows of the panel.
+        narrow: Whether the panel is narrower than the page. Then the legend has two columns.
     """
     if not rows["present"].any():
-        return [_conflicts.not_run(rows)]
-    look = {"linestyle": "none", "markersize": 4, "markeredgewidth": 0}
+        return [conflicts.not_run_entries(rows)]
+    look: style.Look = {"linestyle": "none", "markersize": 4, "markeredgewidth": 0}
     by_rate = rows["lr"].nunique() > 1
-    colours = _conflicts.colours(rows["lr"] if by_rate else rows["width"])
+    colours = conflicts.colours(rows["lr"] if by_rate else rows["width"])
     name = "lr {:g}" if by_rate else "width {}"
-    coloured = [Line2D([], [], marker="o", color=c, label=name.format(v), **look) for v, c in colours.items()]
-    sized = [
+    colour_entries = [Line2D([], [], marker="o", color=c, label=name.format(v), **look) for v, c in colours.items()]
+    size_entries = [
         Line2D([], [], **look | {"markersize": 2.8 + n}, marker="o", color="0.4", label=f"width {width}")
         for n, width in enumerate(sorted(rows["width"].unique()) if by_rate else [])
     ]
-    shaped = [
+    marker_entries = [
         Line2D([], [], **look, marker=marker, color="0.4", label=f"depth {depth}")
-        for depth, marker in zip(sorted(rows["depth"].unique()), itertools.cycle(_conflicts.MARKERS), strict=False)
+        for depth, marker in zip(sorted(rows["depth"].unique()), itertools.cycle(conflicts.MARKERS), strict=False)
     ]
-    line = Line2D([], [], color="black", linewidth=1.0, label="linear fit")
-    last = [line, *_conflicts.not_run(rows)]
-    return [coloured + sized, shaped + last] if narrow else [coloured, sized, shaped, last]
+    fit_entry = Line2D([], [], color="black", linewidth=1.0, label="linear fit")
+    last_entries = [fit_entry, *conflicts.not_run_entries(rows)]
+    if narrow:
+        return [colour_entries + size_entries, marker_entries + last_entries]
+    return [colour_entries, size_entries, marker_entries, last_entries]

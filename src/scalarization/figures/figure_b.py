@@ -1,4 +1,4 @@
-"""Figures B and C: one panel per capacity, quality on one member against quality on the other, coloured by p."""
+"""Appendix figure B: metric on one task or domain against the metric on another, one panel per capacity."""
 
 from __future__ import annotations
 
@@ -12,75 +12,84 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from scalarization.figures import _style
+from scalarization.plotting import labels, style, task_sets
+from scalarization.plotting.capacities import CapacityGrid, capacity_panels
+from scalarization.plotting.style import Look
 
-#: Heuristic -> marker, size in points; null: any other weights.
+#: Heuristic -> marker and its size in points; None: any other weights.
 MARKERS = {None: ("o", 4.5), "uniform": ("s", 5.0), "proportional": ("D", 4.8)}
-BLACK_STAR = {"marker": "*", "markersize": 8, "color": "black", "linestyle": "none"}
-RING = {
+BASELINE_STAR: Look = {"marker": "*", "markersize": 8, "color": "black", "linestyle": "none"}
+OPTIMUM_RING: Look = {
     "marker": "o",
     "markersize": 9.5,
     "markerfacecolor": "none",
-    "markeredgecolor": _style.COLOURS[1],
+    "markeredgecolor": style.COLOURS[1],
     "markeredgewidth": 1.2,
     "linestyle": "none",
 }
+#: Columns that identify one weight setting.
+SETTING = ["method", "weight_setting"]
 
 
-@_style.styled
-def draw(summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
-    """Draw ``analysis.figure_b``'s summary; three or more members give a block of panels per pair of them."""
-    metric = _style.metric_of(summary)
-    return draw_trade_off(summary, facts, lambda task: _style.axis_label(task, metric))
+@style.common_style
+def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
+    """Draw the summary of ``analysis.figure_b``: one block of panels per pair of tasks or domains."""
+    metric = labels.metric_of(summary)
+    return draw_trade_off(summary, metadata, lambda task: labels.axis_label(task, metric))
 
 
-def draw_trade_off(summary: pd.DataFrame, facts: dict[str, Any], axis_label: Callable[[str], str]) -> Figure:
-    """Draw under the common style; ``axis_label`` names the axis of a task."""
-    grid = _style.Grid.of(summary)
-    found = list(_style.blocks(summary))
-    pairs = [
-        (label if len(found) > 1 else "", pair, rows)
-        for task_set, label, rows in found
-        for pair in itertools.combinations(_style.members(facts, task_set), 2)
+def draw_trade_off(summary: pd.DataFrame, metadata: dict[str, Any], axis_label: Callable[[str], str]) -> Figure:
+    """Draw the trade-off between every two tasks or domains of a task set; the caller sets the style.
+
+    Args:
+        summary: Columns of figure B.
+        metadata: As of any summary of one experiment.
+        axis_label: Task or domain -> label of its axis.
+    """
+    grid = CapacityGrid.from_summary(summary)
+    parts = list(task_sets.by_task_set(summary))
+    blocks = [
+        (label if len(parts) > 1 else "", pair, rows)
+        for task_set, label, rows in parts
+        for pair in itertools.combinations(task_sets.task_order(metadata, task_set), 2)
     ]
-    height = min(2.2, 0.85 * (_style.WIDTH - 0.6) / len(grid.widths)) * len(grid.rows) + 0.55
-    bottom_height = _style.legend_height(1, 1)
-    figure = _style.new_figure(height * len(pairs) + bottom_height)
-    *parents, bottom = figure.subfigures(len(pairs) + 1, 1, height_ratios=[height] * len(pairs) + [bottom_height])
-    for parent, (label, pair, rows) in zip(parents, pairs, strict=True):
-        axes = _style.capacity_panels(parent, grid, label, *(axis_label(task) for task in pair))
+    height = min(2.2, 0.85 * (style.TEXT_WIDTH - 0.6) / len(grid.widths)) * len(grid.rows) + 0.55
+    bottom_height = style.legend_height(1, 1)
+    figure = style.new_figure(height * len(blocks) + bottom_height)
+    *parents, bottom = style.stack(figure, [height] * len(blocks) + [bottom_height])
+    for parent, (label, pair, rows) in zip(parents, blocks, strict=True):
+        axes = capacity_panels(parent, grid, label, axis_label(pair[0]), axis_label(pair[1]))
         for row, column in grid:
-            here = grid.at(rows, row, column)
-            if here["present"].all():
-                _draw_panel(axes[row, column], here, *pair, ticks=3 if len(grid.widths) > 2 else 5)
+            capacity_rows = grid.rows_at(rows, row, column)
+            if capacity_rows["present"].all():
+                _draw_panel(axes[row, column], capacity_rows, *pair, ticks=3 if len(grid.widths) > 2 else 5)
             else:
-                _style.not_run(axes[row, column])
-    on_x = {pair[0] for _, pair, _ in pairs}
-    label = f"$p$({on_x.pop()})" if len(on_x) == 1 else "$p$ of the member on the horizontal axis"
-    _style.colour_bar(_style.bar_axes(bottom, 1)[0], _style.weight_norm(), _style.WEIGHT_MAP, label)
+                style.mark_not_run(axes[row, column])
+    x_tasks = {pair[0] for _, pair, _ in blocks}
+    task = labels.TASK[metadata["setting"]]
+    bar_label = f"$p$({x_tasks.pop()})" if len(x_tasks) == 1 else f"$p$ of the {task} on the horizontal axis"
+    style.colour_bar(style.colour_bar_axes(bottom, 1)[0], style.weight_norm(), style.WEIGHT_MAP, bar_label)
     bottom.legend(
-        handles=_legend(summary, facts), loc="outside lower center", ncols=5, columnspacing=1.2, handletextpad=0.2
+        handles=_legend(summary, metadata), loc="outside lower center", ncols=5, columnspacing=1.2, handletextpad=0.2
     )
     return figure
 
 
-def _draw_panel(ax: Axes, found: pd.DataFrame, x: str, y: str, ticks: int) -> None:
-    columns = ["mean", "std", "weight", "heuristic", "optimum"]
-    sides = [found[found["task"] == t].set_index(["method", "member"])[columns] for t in (x, y)]
-    points = sides[0].add_suffix("_x").join(sides[1].add_suffix("_y"), validate="one_to_one").reset_index()
+def _draw_panel(ax: Axes, rows: pd.DataFrame, x_task: str, y_task: str, ticks: int) -> None:
+    points = _points(rows, x_task, y_task)
     baseline = points[points["method"] == "single"]
-    level_x, level_y = baseline["mean_x"].item(), baseline["mean_y"].item()
-    ax.axvline(level_x, **_style.LEVEL)
-    ax.axhline(level_y, **_style.LEVEL)
     joint = points[points["method"] != "single"].sort_values("weight_x", kind="stable")
-    if found["task"].nunique() == 2:  # else the weights are no curve but a surface
+    baseline_x, baseline_y = baseline["mean_x"].item(), baseline["mean_y"].item()
+    ax.axvline(baseline_x, **style.BASELINE_LINE)
+    ax.axhline(baseline_y, **style.BASELINE_LINE)
+    if rows["task"].nunique() == 2:  # with more tasks the weights have no order along a line
         ax.plot(joint["mean_x"], joint["mean_y"], color="0.7", linewidth=0.7, zorder=1)
-    for rows, colour in ((joint, "0.5"), (baseline, "black")):
+    for settings, colour in ((joint, "0.5"), (baseline, "black")):
         ax.errorbar(
-            rows["mean_x"],
-            rows["mean_y"],
-            xerr=_style.errors(rows["std_x"]),
-            yerr=_style.errors(rows["std_y"]),
+            settings["mean_x"],
+            settings["mean_y"],
+            xerr=style.error_bars(settings["std_x"]),
+            yerr=style.error_bars(settings["std_y"]),
             fmt="none",
             ecolor=colour,
             elinewidth=0.6,
@@ -88,30 +97,37 @@ def _draw_panel(ax: Axes, found: pd.DataFrame, x: str, y: str, ticks: int) -> No
         )
     for point in joint.itertuples():
         marker, size = MARKERS[None if pd.isna(point.heuristic_x) else point.heuristic_x]
-        colour = _style.weight_colour(point.weight_x)
         ax.plot(
             point.mean_x,
             point.mean_y,
             marker=marker,
             markersize=size,
-            color=colour,
+            color=style.weight_colour(point.weight_x),
             markeredgecolor="black",
             markeredgewidth=0.4,
             zorder=3,
         )
         if point.optimum_x:
-            ax.plot(point.mean_x, point.mean_y, **RING, zorder=4)
-    ax.plot(level_x, level_y, **BLACK_STAR, zorder=5)
+            ax.plot(point.mean_x, point.mean_y, **OPTIMUM_RING, zorder=4)
+    ax.plot(baseline_x, baseline_y, **BASELINE_STAR, zorder=5)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10]))
 
 
-def _legend(summary: pd.DataFrame, facts: dict[str, Any]) -> list[Line2D]:
-    joint = _style.JOINT[facts["setting"]]
-    there = summary["heuristic"].dropna().unique()
-    names = {None: joint} | {h: f"{joint}, {h}" for h in ("uniform", "proportional") if h in there}
-    edge = {"color": "0.75", "markeredgecolor": "black", "markeredgewidth": 0.4, "linestyle": "none"}
-    handles = [
-        Line2D([], [], marker=MARKERS[h][0], markersize=MARKERS[h][1], label=n, **edge) for h, n in names.items()
+def _points(rows: pd.DataFrame, x_task: str, y_task: str) -> pd.DataFrame:
+    """One row per weight setting, with the columns of both tasks, which end in ``_x`` and ``_y``."""
+    columns = ["mean", "std", "weight", "heuristic", "optimum"]
+    x, y = (rows[rows["task"] == task].set_index(SETTING)[columns] for task in (x_task, y_task))
+    return x.add_suffix("_x").join(y.add_suffix("_y"), validate="one_to_one").reset_index()
+
+
+def _legend(summary: pd.DataFrame, metadata: dict[str, Any]) -> list[Line2D]:
+    joint = labels.JOINT[metadata["setting"]]
+    heuristics = summary["heuristic"].dropna().unique()
+    names = {None: joint} | {h: f"{joint}, {h}" for h in ("uniform", "proportional") if h in heuristics}
+    look: Look = {"color": "0.75", "markeredgecolor": "black", "markeredgewidth": 0.4, "linestyle": "none"}
+    settings = [
+        Line2D([], [], marker=MARKERS[heuristic][0], markersize=MARKERS[heuristic][1], label=name, **look)
+        for heuristic, name in names.items()
     ]
-    return [*handles, Line2D([], [], **RING, label="$p^*$"), Line2D([], [], **BLACK_STAR, label="SD")]
+    return [*settings, Line2D([], [], **OPTIMUM_RING, label="$p^*$"), Line2D([], [], **BASELINE_STAR, label="SD")]

@@ -1,4 +1,4 @@
-"""Figure C: one panel per capacity, error on one dense task against error on the other, coloured by p."""
+"""Appendix figure C: error on one dense task against the error on another, one panel per capacity."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from scalarization.figures import _style, figure_b
+from scalarization.figures.figure_b import draw_trade_off
+from scalarization.plotting import labels, style
 
 
-@_style.styled
-def draw(summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
-    """Draw ``analysis.figure_c``'s summary as figure B, with the error of the best constant at each axis."""
+@style.common_style
+def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
+    """Draw the summary of ``analysis.figure_c`` like figure B, with the error of the best constant at each axis."""
     constants = summary.dropna(subset="constant").groupby("task")["constant"].first()
-    metric = _style.metric_of(summary)
-    return figure_b.draw_trade_off(
-        summary, facts, lambda task: f"{_style.axis_label(task, metric)} (constant: {constants[task]:.2f})"
+    metric = labels.metric_of(summary)
+    return draw_trade_off(
+        summary, metadata, lambda task: f"{labels.axis_label(task, metric)} (constant: {constants[task]:.2f})"
     )

@@ -1,8 +1,9 @@
-"""Figure D: what joint training gains over the SD baseline in training beside what it gains in testing, over p."""
+"""Appendix figure D: gain of joint training over the SD baseline on the training and test splits, over p."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -11,89 +12,118 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from scalarization.figures import _style
+from scalarization.plotting import labels, style, task_sets
+from scalarization.plotting.capacities import CapacityGrid, capacity_panels
+from scalarization.plotting.style import Look
 
-#: Panels beside each other; members share a line as long as they fit.
+#: Most panels in one line.
 MOST_COLUMNS = 4
-#: If differences are large, they are drawn to a scale linear up to so many percentage points and logarithmic beyond.
-LINEAR = 5
+#: Where differences are large, the scale is linear up to this many percentage points and logarithmic beyond.
+LINEAR_LIMIT = 5
 TICKS = (-80, -20, -5, -2, 0, 2, 5, 20, 80)
-#: Split -> how it is drawn.
-LOOKS = {
-    "train": {"color": _style.COLOURS[1], "marker": "o", "markerfacecolor": "white", "linestyle": "--"},
-    "test": {"color": _style.COLOURS[0], "marker": "o", "linestyle": "-"},
+#: Split -> look of its line.
+SPLIT_LOOKS: dict[str, Look] = {
+    "train": {"color": style.COLOURS[1], "marker": "o", "markerfacecolor": "white", "linestyle": "--"},
+    "test": {"color": style.COLOURS[0], "marker": "o", "linestyle": "-"},
 }
-OPTIMUM = {"color": "0.6", "linewidth": 2.5, "alpha": 0.5, "zorder": 0}
+OPTIMUM_LINE: Look = {"color": "0.6", "linewidth": 2.5, "alpha": 0.5, "zorder": 0}
+#: Columns that identify one weight setting.
+SETTING = ["method", "weight_setting"]
 
 
-@_style.styled
-def draw(summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
-    """Draw ``analysis.figure_d``'s summary: a block of panels per member, in it one panel per capacity."""
-    grid = _style.Grid.of(summary)
-    found = list(_style.blocks(summary))
-    blocks = [
-        (label, task, tasks, rows)
-        for task_set, label, rows in found
-        for tasks in [_style.members(facts, task_set)]
-        for task in tasks
-    ]
-    beside = min(len(blocks), max(1, MOST_COLUMNS // len(grid.widths)))
-    lines = math.ceil(len(blocks) / beside)
-    columns = beside * len(grid.widths)
-    height = min(1.6, 0.85 * (_style.WIDTH - 0.4) / columns) * len(grid.rows) + 0.7
-    bottom_height = _style.legend_height(1, 1, bar=False)
-    figure = _style.new_figure(height * lines + bottom_height)
-    top, bottom = figure.subfigures(2, 1, height_ratios=[height * lines, bottom_height])
-    y_label = f"{_style.JOINT[facts['setting']]} $-$ SD [{_style.UNITS[_style.metric_of(summary)][1]}]"
-    parents = top.subfigures(lines, beside, squeeze=False).flat
-    for number, (parent, (label, task, tasks, rows)) in enumerate(zip(parents, blocks, strict=False)):
-        axis_task = tasks[0] if len(tasks) == 2 else task
-        axes = _style.capacity_panels(
+@dataclass(frozen=True)
+class TaskPanels:
+    """The panels of one task or domain.
+
+    Attributes:
+        title: Name of the task or domain, and of its task set if there are several.
+        task: The task or domain whose gain is drawn.
+        x_task: The one whose weight is on the horizontal axis. Of a pair it is the first for both.
+        pair: Whether the task set is a pair, whose weight settings have an order.
+        rows: Rows of the summary about the task set.
+    """
+
+    title: str
+    task: str
+    x_task: str
+    pair: bool
+    rows: pd.DataFrame
+
+
+@style.common_style
+def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
+    """Draw the summary of ``analysis.figure_d``: a block per task or domain, in it one panel per capacity."""
+    grid = CapacityGrid.from_summary(summary)
+    blocks = _blocks(summary, metadata)
+    per_line = min(len(blocks), max(1, MOST_COLUMNS // len(grid.widths)))
+    lines = math.ceil(len(blocks) / per_line)
+    panel_height = min(1.6, 0.85 * (style.TEXT_WIDTH - 0.4) / (per_line * len(grid.widths)))
+    height = panel_height * len(grid.rows) + 0.7
+    bottom_height = style.legend_height(1, 1, bar=False)
+    figure = style.new_figure(height * lines + bottom_height)
+    top, bottom = style.stack(figure, [height * lines, bottom_height])
+    unit = labels.DIFFERENCE_UNITS[labels.metric_of(summary)]
+    y_label = f"{labels.JOINT[metadata['setting']]} $-$ SD [{unit}]"
+    parents = top.subfigures(lines, per_line, squeeze=False).flat
+    for number, (parent, block) in enumerate(zip(parents, blocks, strict=False)):
+        axes = capacity_panels(
             parent,
             grid,
-            task if len(found) == 1 else f"{task} ({label})",
-            f"$p$({axis_task})",
-            "" if number % beside else y_label,
-            share=True,
+            block.title,
+            f"$p$({block.x_task})",
+            "" if number % per_line else y_label,
+            share_axes=True,
         )
         for row, column in grid:
-            here = grid.at(rows, row, column)
-            if here["present"].all():
-                _draw_panel(axes[row, column], here, task, axis_task, connect=len(tasks) == 2)
+            rows = grid.rows_at(block.rows, row, column)
+            if rows["present"].all():
+                _draw_panel(axes[row, column], block, rows)
             else:
-                _style.not_run(axes[row, column])
+                style.mark_not_run(axes[row, column])
         axes[0, 0].set(xlim=(0, 1), xticks=[0, 0.5, 1])
-        _scale(axes[0, 0], rows)
-    handles = [Line2D([], [], markersize=3.5, label=split, **look) for split, look in LOOKS.items()]
-    handles.append(Line2D([], [], label="$p^*$, chosen on validation", **OPTIMUM))
+        _set_scale(axes[0, 0], block.rows)
+    handles = [Line2D([], [], markersize=3.5, label=split, **look) for split, look in SPLIT_LOOKS.items()]
+    handles.append(Line2D([], [], label="$p^*$, chosen on validation", **OPTIMUM_LINE))
     bottom.legend(handles=handles, loc="center", ncols=3)
     return figure
 
 
-def _draw_panel(ax: Axes, found: pd.DataFrame, task: str, axis_task: str, connect: bool) -> None:
+def _blocks(summary: pd.DataFrame, metadata: dict[str, Any]) -> list[TaskPanels]:
+    parts = list(task_sets.by_task_set(summary))
+    blocks = []
+    for task_set, label, rows in parts:
+        tasks = task_sets.task_order(metadata, task_set)
+        pair = len(tasks) == 2
+        for task in tasks:
+            title = task if len(parts) == 1 else f"{task} ({label})"
+            blocks.append(TaskPanels(title, task, tasks[0] if pair else task, pair, rows))
+    return blocks
+
+
+def _draw_panel(ax: Axes, block: TaskPanels, rows: pd.DataFrame) -> None:
     ax.axhline(0, color="black", linewidth=0.6)
-    weights = found[(found["task"] == axis_task)].drop_duplicates(["method", "member"])
-    at = weights.set_index(["method", "member"])["weight"].rename("at")
-    ax.axvline(weights[weights["optimum"].astype(bool)]["weight"].iloc[0], **OPTIMUM)
-    for split, look in LOOKS.items():
-        rows = found[(found["task"] == task) & (found["split"] == split)].join(at, on=["method", "member"])
-        rows = rows.sort_values("at", kind="stable")
+    settings = rows[rows["task"] == block.x_task].drop_duplicates(SETTING)
+    x = settings.set_index(SETTING)["weight"].rename("x")
+    ax.axvline(settings[settings["optimum"].astype(bool)]["weight"].iloc[0], **OPTIMUM_LINE)
+    for split, look in SPLIT_LOOKS.items():
+        points = rows[(rows["task"] == block.task) & (rows["split"] == split)].join(x, on=SETTING)
+        points = points.sort_values("x", kind="stable")
         ax.errorbar(
-            rows["at"],
-            rows["mean"],
-            yerr=_style.errors(rows["std"]),
+            points["x"],
+            points["mean"],
+            yerr=style.error_bars(points["std"]),
             markersize=3.5,
             linewidth=1.0,
             elinewidth=0.6,
-            **(look if connect else {**look, "linestyle": "none"}),
+            **(look if block.pair else {**look, "linestyle": "none"}),
         )
 
 
-def _scale(ax: Axes, rows: pd.DataFrame) -> None:
-    """Make room for what matters: weights near 0 or 1 cost many times what good ones gain."""
-    if _style.metric_of(rows) == "accuracy" and rows["mean"].abs().max() > 2 * LINEAR:
-        ax.set_yscale("symlog", linthresh=LINEAR, linscale=1.5)
-        ax.autoscale(axis="y")  # the margins of the linear scale are too narrow now
+def _set_scale(ax: Axes, rows: pd.DataFrame) -> None:
+    """Compress large differences: weights near 0 or 1 lose many times more than good weights gain."""
+    if labels.metric_of(rows) == "accuracy" and rows["mean"].abs().max() > 2 * LINEAR_LIMIT:
+        ax.set_yscale("symlog", linthresh=LINEAR_LIMIT, linscale=1.5)
+        ax.autoscale(axis="y")  # the margins of the linear scale are too narrow for this scale
         ax.yaxis.set_major_locator(FixedLocator(TICKS))
         ax.yaxis.set_major_formatter("{x:.0f}")
         ax.yaxis.set_minor_locator(NullLocator())

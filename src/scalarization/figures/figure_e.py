@@ -1,4 +1,4 @@
-"""Figure E: policies as areas stacked over epochs, widths and methods beside each other, depths below each other."""
+"""Appendix figure E: policies as stacked areas over epochs; columns are methods and widths, rows are depths."""
 
 from __future__ import annotations
 
@@ -13,43 +13,46 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from scalarization.analysis import _names
-from scalarization.figures import _style
+from scalarization.analysis import names
+from scalarization.plotting import style
+from scalarization.plotting.style import Look
 
 PANEL_HEIGHT = 1.25
-#: Room for the label of the axis, and the title of a block.
-AXIS_HEIGHT = 0.4
-#: More columns than this have titles of two lines.
-WIDE = 3
-#: The common colours; as an area black would cover everything else.
-AREAS = tuple("0.55" if colour == "#000000" else colour for colour in _style.COLOURS)
+#: Height of the axis label and of the title of a block.
+LABEL_HEIGHT = 0.4
+#: With more columns than this, titles have two lines.
+MOST_ONE_LINE_COLUMNS = 3
+#: The common colours, but grey instead of black, which as an area would hide the boundaries of intervals.
+AREA_COLOURS = tuple("0.55" if colour == "#000000" else colour for colour in style.COLOURS)
 LEGEND_COLUMNS = 6
-#: Inches of an entry of the legend, without its name, and of a letter of it.
-LEGEND_ENTRY, LEGEND_LETTER = 0.35, 0.06
-#: Up to so many ends of intervals are labelled each.
-TICKS = 7
-BOUNDARY = {"color": "white", "linewidth": 0.5, "alpha": 0.7}
+#: Width in inches of a legend entry without its name, and of one letter of the name.
+ENTRY_WIDTH, LETTER_WIDTH = 0.35, 0.06
+#: With at most this many ends of intervals, each has a tick.
+MOST_TICKS = 7
+BOUNDARY: Look = {"color": "white", "linewidth": 0.5, "alpha": 0.7}
 
 
-@_style.styled
-def draw(summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
-    """Draw ``analysis.figure_e``'s summary: a block per benchmark and task set, a panel per search."""
-    counts = summary.groupby("benchmark")["task_number"].max().fillna(-1).astype(int) + 1
-    colours = {benchmark: _colours(count) for benchmark, count in counts.items()}
-    blocks = [
-        (place, _Block(rows, colours[place[0]]))
-        for place, rows in summary.groupby(["benchmark", "task_set"], sort=False)
-    ]
-    heights = [block.height for _, block in blocks]
-    figure = _style.new_figure(sum(heights))
-    parents = np.atleast_1d(figure.subfigures(len(blocks), 1, height_ratios=heights))
-    for parent, (place, block) in zip(parents, blocks, strict=True):
-        block.draw(parent, ", ".join(place) if len(blocks) > 1 else "")
+@style.common_style
+def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
+    """Draw the summary of ``analysis.figure_e``: one block per benchmark and task set, one panel per search."""
+    task_counts = summary.groupby("benchmark")["task_number"].max().fillna(-1).astype(int) + 1
+    colours = {benchmark: _task_colours(count) for benchmark, count in task_counts.items()}
+    blocks = {
+        f"{benchmark}, {task_set}": TaskSetPanels(rows, colours[benchmark])
+        for (benchmark, task_set), rows in summary.groupby(["benchmark", "task_set"], sort=False)
+    }
+    heights = [block.height for block in blocks.values()]
+    figure = style.new_figure(sum(heights))
+    for parent, (title, block) in zip(style.stack(figure, heights), blocks.items(), strict=True):
+        block.draw(parent, title if len(blocks) > 1 else "")
     return figure
 
 
-class _Block:
-    """Panels of one task set: rows are depths, columns are methods (and settings of the search) and their widths."""
+class TaskSetPanels:
+    """The panels of one task set.
+
+    A row is a depth and a number of shared layers. A column is a method, a setting of the search and a width.
+    """
 
     def __init__(self, summary: pd.DataFrame, colours: list[Any]) -> None:
         searches = [rows for _, rows in summary.groupby(["search", "architecture"], sort=False)]
@@ -57,35 +60,40 @@ class _Block:
         for rows in searches:
             first = rows.iloc[0]
             row = (first["depth"], 0 if pd.isna(first["shared_layers"]) else first["shared_layers"])
-            column = (_names.order(first["method"]), *_setting(first), first["width"])
-            # Searches that differ in something else stand beside each other.
+            column = (names.order(first["method"]), *_setting(first), first["width"])
+            # Searches that differ only in something that has no column, such as the seed, get a number.
             number = sum((row, (*column, n)) in self.panels for n in range(len(searches)))
             self.panels[row, (*column, number)] = rows
         self.rows = sorted({row for row, _ in self.panels})
         self.columns = sorted({column for _, column in self.panels})
-        ran = summary[summary["present"].astype(bool)].sort_values("task_number", kind="stable")
+        present = summary[summary["present"].astype(bool)].sort_values("task_number", kind="stable")
+        task_numbers = zip(present["task"], present["task_number"].astype(int), strict=True)
         #: Task -> colour.
-        self.colours = {t: colours[n] for t, n in zip(ran["task"], ran["task_number"].astype(int), strict=True)}
+        self.colours = {task: colours[number] for task, number in task_numbers}
         several = summary.groupby("method")[["population", "epochs_ready", "quantile"]].nunique().gt(1).any(axis=None)
-        self.title = functools.partial(_title, setting=several, lines=len(self.columns) > WIDE or several)
-        entry = LEGEND_ENTRY + LEGEND_LETTER * max(map(len, self.colours), default=0)
-        self.legend_columns = max(1, min(LEGEND_COLUMNS, int(_style.WIDTH / entry)))
-        self.legend_height = _style.legend_height(len(self.colours), self.legend_columns, bar=False)
-        self.height = len(self.rows) * PANEL_HEIGHT + AXIS_HEIGHT + self.legend_height
+        two_lines = len(self.columns) > MOST_ONE_LINE_COLUMNS or several
+        self.title = functools.partial(_panel_title, with_setting=several, two_lines=two_lines)
+        entry = ENTRY_WIDTH + LETTER_WIDTH * max(map(len, self.colours), default=0)
+        self.legend_columns = max(1, min(LEGEND_COLUMNS, int(style.TEXT_WIDTH / entry)))
+        self.legend_height = style.legend_height(len(self.colours), self.legend_columns, bar=False)
+        #: Inches.
+        self.height = len(self.rows) * PANEL_HEIGHT + LABEL_HEIGHT + self.legend_height
 
     def draw(self, parent: SubFigure, title: str) -> None:
-        panels, bottom = parent.subfigures(2, 1, height_ratios=[self.height - self.legend_height, self.legend_height])
+        """Draw all panels and the legend."""
+        panels, bottom = style.stack(parent, [self.height - self.legend_height, self.legend_height])
         axes = panels.subplots(len(self.rows), len(self.columns), squeeze=False, sharey=True)
         for (row, column), rows in self.panels.items():
-            _draw_panel(axes[self.rows.index(row), self.columns.index(column)], rows, self.colours)
-            axes[self.rows.index(row), self.columns.index(column)].set_title(self.title(rows.iloc[0]))
-        for row, column in np.ndindex(axes.shape):
-            if (self.rows[row], self.columns[column]) not in self.panels:
-                axes[row, column].set_axis_off()
-        for line in axes:
+            ax = axes[self.rows.index(row), self.columns.index(column)]
+            _draw_panel(ax, rows, self.colours)
+            ax.set_title(self.title(rows.iloc[0]))
+        for row, line in zip(self.rows, axes, strict=True):
+            for column, ax in zip(self.columns, line, strict=True):
+                if (row, column) not in self.panels:
+                    ax.set_axis_off()
             next(ax for ax in line if ax.axison).tick_params(labelleft=True)
         panels.supxlabel("epoch of the search")
-        panels.supylabel("weight $p$, cumulative")
+        panels.supylabel("weight $p$, stacked")
         if title:
             panels.suptitle(title, fontsize="medium", fontweight="bold")
         bottom.legend(
@@ -100,37 +108,38 @@ class _Block:
 def _draw_panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, Any]) -> None:
     ax.set(ylim=(0, 1), yticks=[0, 0.5, 1])
     if not rows["present"].all():
-        _style.not_run(ax)
+        style.mark_not_run(ax)
         return
-    edges = [0, *rows.drop_duplicates("interval")["last_epoch"].astype(int)]
-    found = rows.pivot(index="interval", columns="task", values="weight")
-    # Weights change at the ends of intervals only.
-    order = [task for task in reversed(colours) if task in found]  # the legend's first on top
-    stacked = [[*found[task], found[task].iloc[-1]] for task in order]
-    ax.stackplot(edges, stacked, step="post", colors=[colours[task] for task in order], linewidth=0)
-    for edge in edges[1:-1]:
-        ax.axvline(edge, **BOUNDARY)
-    ax.set_xlim(0, edges[-1])
-    ax.xaxis.set_major_locator(FixedLocator(edges) if len(edges) <= TICKS else MaxNLocator(4, integer=True))
+    interval_ends = [0, *rows.drop_duplicates("interval")["last_epoch"].astype(int)]
+    weights = rows.pivot(index="interval", columns="task", values="weight")
+    order = [task for task in reversed(colours) if task in weights]  # the first task of the legend is on top
+    # The weights of an interval hold from its start to its end, so the last ones are repeated for the last end.
+    areas = [[*weights[task], weights[task].iloc[-1]] for task in order]
+    ax.stackplot(interval_ends, areas, step="post", colors=[colours[task] for task in order], linewidth=0)
+    for end in interval_ends[1:-1]:
+        ax.axvline(end, **BOUNDARY)
+    ax.set_xlim(0, interval_ends[-1])
+    few = len(interval_ends) <= MOST_TICKS
+    ax.xaxis.set_major_locator(FixedLocator(interval_ends) if few else MaxNLocator(4, integer=True))
 
 
-def _setting(search: pd.Series) -> tuple[float, float, float]:
-    """N, E and Q."""
+def _setting(search: pd.Series) -> tuple[int, int, float]:
+    """N, E and Q; Q is 0 if the search has none."""
     quantile = 0.0 if pd.isna(search["quantile"]) else float(search["quantile"])
     return int(search["population"]), int(search["epochs_ready"]), quantile
 
 
-def _title(search: pd.Series, setting: bool, lines: bool) -> str:
+def _panel_title(search: pd.Series, with_setting: bool, two_lines: bool) -> str:
     shared = "" if pd.isna(search["shared_layers"]) else f", shr {int(search['shared_layers'])}"
-    place = f"depth {search['depth']}{shared}, width {search['width']}"
+    capacity = f"depth {search['depth']}{shared}, width {search['width']}"
     name = search["label"]
-    if setting:
+    if with_setting:
         population, epochs, quantile = _setting(search)
         name += f", N={population}, E={epochs}" + (f", Q={quantile:g}" if quantile else "")
-    return f"{name}\n{place}" if lines else f"{name}, {place}"
+    return f"{name}\n{capacity}" if two_lines else f"{name}, {capacity}"
 
 
-def _colours(count: int) -> list[Any]:
-    """A colour for each of so many tasks: the common ones, then a spread of others."""
-    more = mpl.colormaps["turbo"](np.linspace(0.05, 0.95, max(0, count - len(AREAS))))
-    return [*AREAS[:count], *more]
+def _task_colours(count: int) -> list[Any]:
+    """One colour per task: the common ones first, then colours spread over a colour map."""
+    more = mpl.colormaps["turbo"](np.linspace(0.05, 0.95, max(0, count - len(AREA_COLOURS))))
+    return [*AREA_COLOURS[:count], *more]

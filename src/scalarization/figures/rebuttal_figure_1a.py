@@ -11,65 +11,69 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from scalarization.figures import _conflicts, _style
+from scalarization.plotting import conflicts, style
 
-HEIGHT = 2.2
+PANEL_HEIGHT = 2.2
 CAPACITY_COLUMNS = 3
-#: One per capacity, repeated with another mark if there are more.
-LINES = ("-", "--", ":", "-.")
+#: One line style per capacity; they repeat with another marker if there are more capacities.
+LINE_STYLES = ("-", "--", ":", "-.")
 MARKERS = ("", "o", "s", "^")
-QUANTITIES = {"percent": _conflicts.CONFLICTS_LABEL, "train_loss": "training loss [nats]"}
+#: Column of the summary -> label of its axis.
+QUANTITIES = {"percent": conflicts.CONFLICTS_LABEL, "train_loss": "training loss [nats]"}
+
+#: Architecture -> look of its lines.
+Looks = dict[str, style.Look]
 
 
-@_style.styled
-def draw(summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
-    """Draw ``analysis.rebuttal_figure_1a``'s summary: a row of two panels per benchmark and task set."""
+@style.common_style
+def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
+    """Draw the summary of ``analysis.rebuttal_figure_1a``: two panels per benchmark and task set."""
     blocks = [rows for _, rows in summary.groupby(["benchmark", "task_set"], sort=False)]
-    colours, looks = _conflicts.colours(summary["lr"]), _looks(summary)
+    colours, looks = conflicts.colours(summary["lr"]), _capacity_looks(summary)
     legend = _legend(summary, colours, looks)
-    heights = [HEIGHT] * len(blocks) + [_conflicts.height(*legend)]
-    figure = _style.new_figure(sum(heights))
-    *parents, bottom = figure.subfigures(len(heights), 1, height_ratios=heights)
+    heights = [PANEL_HEIGHT] * len(blocks) + [conflicts.legend_height(*legend)]
+    figure = style.new_figure(sum(heights))
+    *parents, bottom = style.stack(figure, heights)
     for parent, rows in zip(parents, blocks, strict=True):
-        parent.suptitle(_conflicts.title(rows), fontsize="medium")
-        for ax, (name, label) in zip(parent.subplots(1, 2), QUANTITIES.items(), strict=True):
-            _draw_lines(ax, rows, name, colours, looks)
+        parent.suptitle(conflicts.title(rows), fontsize="medium")
+        for ax, (quantity, label) in zip(parent.subplots(1, 2), QUANTITIES.items(), strict=True):
+            _draw_lines(ax, rows, quantity, colours, looks)
             ax.set(xlabel="epoch", ylabel=label)
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _conflicts.legend(bottom, "center", *legend)
+    conflicts.legend(bottom, "center", *legend)
     return figure
 
 
-def _draw_lines(
-    ax: Axes, rows: pd.DataFrame, name: str, colours: dict[float, str], looks: dict[str, dict[str, Any]]
-) -> None:
-    for (architecture, lr), part in rows[rows["present"]].groupby(["architecture", "lr"]):
-        values = part.groupby("epoch")[name].agg(["mean", "std"])
+def _draw_lines(ax: Axes, rows: pd.DataFrame, quantity: str, colours: dict[float, str], looks: Looks) -> None:
+    """Draw means over seeds, and bands of one standard deviation if there are several seeds."""
+    for (architecture, lr), runs in rows[rows["present"]].groupby(["architecture", "lr"]):
+        values = runs.groupby("epoch")[quantity].agg(["mean", "std"])
         ax.plot(values.index, values["mean"], color=colours[lr], linewidth=1.0, **looks[architecture])
         if values["std"].notna().any():
             low, high = values["mean"] - values["std"], values["mean"] + values["std"]
             ax.fill_between(values.index, low, high, color=colours[lr], alpha=0.15, linewidth=0)
 
 
-def _looks(summary: pd.DataFrame) -> dict[str, dict[str, Any]]:
+def _capacity_looks(summary: pd.DataFrame) -> Looks:
+    """Architecture -> line style and marker."""
     return {
         name: {
-            "linestyle": LINES[number % len(LINES)],
-            "marker": MARKERS[number // len(LINES) % len(MARKERS)],
+            "linestyle": LINE_STYLES[number % len(LINE_STYLES)],
+            "marker": MARKERS[number // len(LINE_STYLES) % len(MARKERS)],
             "markersize": 3,
         }
-        for number, name in enumerate(_conflicts.capacities(summary)["architecture"])
+        for number, name in enumerate(conflicts.capacities(summary)["architecture"])
     }
 
 
-def _legend(summary: pd.DataFrame, colours: dict[float, str], looks: dict[str, dict[str, Any]]) -> list[list[Line2D]]:
-    """Columns: learning rates, then capacities, what was not run last."""
+def _legend(summary: pd.DataFrame, colours: dict[float, str], looks: Looks) -> list[list[Line2D]]:
+    """Columns of the legend: learning rates, then capacities. Capacities that were not run are last."""
     rates = [Line2D([], [], color=colour, linewidth=1.5, label=f"lr {lr:g}") for lr, colour in colours.items()]
-    found = _conflicts.capacities(summary)
+    architectures = conflicts.capacities(summary)
     lines = [
         Line2D([], [], color="0.3", linewidth=1.0, label=label, **looks[name])
-        for name, label in zip(found["architecture"], found["label"], strict=True)
+        for name, label in zip(architectures["architecture"], architectures["label"], strict=True)
     ]
-    lines += _conflicts.not_run(summary)
+    lines += conflicts.not_run_entries(summary)
     longest = max(len(rates), math.ceil(len(lines) / CAPACITY_COLUMNS))
     return [rates, *(lines[first : first + longest] for first in range(0, len(lines), longest))]

@@ -1,60 +1,72 @@
-"""Sweep: validation value of the reference domain over learning rate and epochs, the choice and the recipe marked."""
+"""Sweep of the recipe (appendix 1.1): validation metric of the reference domain over learning rate and epochs."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from scalarization.figures import _style
+from scalarization.plotting import heatmaps, labels, style
+from scalarization.plotting.style import Look
 
-COLOURS = "cividis"
+COLOUR_MAP = "cividis"
+FRAME: Look = {"color": style.COLOURS[1], "linewidth": 1.6}
+#: Column of the summary -> line style of its frame, its distance from the edges of the cell, its name.
+FRAMES: dict[str, tuple[Literal["-", "--"], float, str]] = {
+    "recipe": ("--", 0.1, "recipe of the preset"),
+    "chosen": ("-", 0.03, "best on validation"),
+}
 
 
-@_style.styled
-def draw(summary: pd.DataFrame, facts: dict[str, Any]) -> Figure:
-    """Draw ``analysis.sweep``'s summary: one heat map, learning rates downwards, epochs to the right."""
+@style.common_style
+def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
+    """Draw the summary of ``analysis.sweep``: one heat map, rows are learning rates, columns are epochs."""
     rates, epochs = sorted(summary["lr"].unique()), sorted(int(e) for e in summary["epochs"].unique())
-    metric = _style.metric_of(summary)
+    metric = labels.metric_of(summary)
     mean, std = (_matrix(summary, name, rates, epochs) for name in ("mean", "std"))
-    places = 1 if metric == "accuracy" else 3
+    decimals = 1 if metric == "accuracy" else 3
     norm = Normalize(np.nanmin(mean), np.nanmax(mean))
-    figure = _style.new_figure(0.9 + 0.36 * len(rates) + 0.85)
-    top, bottom = figure.subfigures(2, 1, height_ratios=[0.9 + 0.36 * len(rates), 0.85])
+    heights = [0.9 + 0.36 * len(rates), 0.85]
+    figure = style.new_figure(sum(heights))
+    top, bottom = style.stack(figure, heights)
     ax = top.subplots()
-    words = _style.words(mean, lambda place: _style.with_spread(mean[place], std[place], places))
-    _style.heatmap(ax, mean, words, norm, COLOURS, 7)
-    _style.label_cells(ax, [f"{rate:g}" for rate in rates], [str(e) for e in epochs])
+    texts = heatmaps.cell_texts(mean, lambda cell: labels.format_mean(mean[cell], std[cell], decimals))
+    heatmaps.draw_heatmap(ax, mean, texts, norm, COLOUR_MAP, 7)
+    heatmaps.label_cells(ax, [f"{rate:g}" for rate in rates], [str(count) for count in epochs])
     ax.set(xlabel="epochs", ylabel="learning rate")
     first = summary.iloc[0]
-    ax.set_title(f"{first['task_set']}, {first['architecture']}: {_agreement(summary)}")
-    for column, inset, look in (("recipe", 0.1, {"linestyle": "--"}), ("chosen", 0.03, {"linestyle": "-"})):
-        for _, row in summary[summary[column].fillna(False).astype(bool)].iterrows():
-            corner = epochs.index(int(row["epochs"])) + inset / 2, rates.index(row["lr"]) + inset
-            box = Rectangle(corner, 1 - inset, 1 - 2 * inset, fill=False, edgecolor="#D55E00", linewidth=1.6, **look)
-            ax.add_patch(box)
-    (bar,) = _style.bar_axes(bottom, 1)
-    unit = _style.UNITS[metric][0]
-    _style.colour_bar(bar, norm, COLOURS, f"validation {metric} [{unit}], last epoch")
-    marks = [
-        Line2D([], [], color="#D55E00", linewidth=1.6, linestyle="-", label="best on validation"),
-        Line2D([], [], color="#D55E00", linewidth=1.6, linestyle="--", label="recipe of the preset"),
-    ]
-    absent = [] if summary["present"].all() and not np.isnan(mean).any() else [_style.not_run_patch()]
-    bottom.legend(handles=[*marks, *absent], loc="outside lower center", ncols=3)
+    ax.set_title(f"{first['task_set']}, {first['architecture']}: {_best(summary)}")
+    _draw_frames(ax, summary, rates, epochs)
+    (bar,) = style.colour_bar_axes(bottom, 1)
+    style.colour_bar(bar, norm, COLOUR_MAP, f"validation {metric} [{labels.UNITS[metric]}], last epoch")
+    _draw_legend(bottom, complete=bool(summary["present"].all()) and not np.isnan(mean).any())
     return figure
 
 
-def _agreement(summary: pd.DataFrame) -> str:
-    chosen = summary[summary["chosen"].fillna(False).astype(bool)].iloc[0]
-    if bool(chosen["recipe"]):
-        return "the recipe's values are the best"
-    return f"best at {chosen['lr']:g} and {int(chosen['epochs'])} epochs, not the recipe's values"
+def _best(summary: pd.DataFrame) -> str:
+    best = summary[summary["chosen"].fillna(False).astype(bool)].iloc[0]
+    if bool(best["recipe"]):
+        return "the recipe is the best setting"
+    return f"best at lr {best['lr']:g}, {int(best['epochs'])} epochs; the recipe differs"
+
+
+def _draw_frames(ax: Axes, summary: pd.DataFrame, rates: list[float], epochs: list[int]) -> None:
+    for column, (line_style, inset, _) in FRAMES.items():
+        for _, row in summary[summary[column].fillna(False).astype(bool)].iterrows():
+            corner = epochs.index(int(row["epochs"])) + inset / 2, rates.index(row["lr"]) + inset
+            ax.add_patch(Rectangle(corner, 1 - inset, 1 - 2 * inset, fill=False, linestyle=line_style, **FRAME))
+
+
+def _draw_legend(parent: SubFigure, complete: bool) -> None:
+    frames = [Line2D([], [], linestyle=line_style, label=name, **FRAME) for line_style, _, name in FRAMES.values()]
+    handles = [*reversed(frames), *([] if complete else [style.not_run_entry()])]
+    parent.legend(handles=handles, loc="outside lower center", ncols=3)
 
 
 def _matrix(summary: pd.DataFrame, name: str, rates: list[float], epochs: list[int]) -> np.ndarray:

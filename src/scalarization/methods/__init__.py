@@ -1,87 +1,93 @@
-"""Methods: how the weights of the tasks come about, one module each.
+"""Methods: how the task weights are determined. Each module declares one method as ``METHOD``.
 
-A method of constant weights has ``weight_settings(options, tasks, sizes)``, the weight vectors of its cell's members;
-one whose weights a search finds has only ``OPTIONS`` that name the search (``_searched.py``).
-Any other has ``build(options, tasks)``, which returns what turns losses or gradients of tasks into one (see
-``_base.py``), and ``OPTIONS``, its options with their defaults. Modules are imported while the workflow is planned, so
-importing them must be light: torch and TorchJD are imported inside ``build``.
+A new method needs one file in this package, with ``METHOD`` (:mod:`scalarization.methods.info` says what it consists
+of), and one line in a preset. Nothing else lists the methods: the names below are those of the files.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
-import math
 import pkgutil
-from types import ModuleType
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from scalarization.config import suggestion
+from scalarization.config import MethodOptions, parse_options, suggestion
 from scalarization.errors import ConfigError
-from scalarization.methods import _searched
+from scalarization.methods import searched
+from scalarization.methods.info import CostFormulas, MethodInfo, check_simplex
 
-if TYPE_CHECKING:
-    from scalarization.methods._base import Method
+__all__ = [
+    "CostFormulas",
+    "MethodInfo",
+    "MethodOptions",
+    "all_methods",
+    "check_simplex",
+    "load",
+    "names",
+    "parse",
+    "weight_settings",
+]
+#: Modules of this package that are not named after a method.
+SUPPORT = frozenset({"base", "info", "searched"})
 
 
-def names() -> list[str]:
-    """All methods there are."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+@functools.cache
+def names() -> tuple[str, ...]:
+    """Names of all methods, in alphabetical order."""
+    modules = (m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_") and m.name not in SUPPORT)
+    return tuple(sorted((*modules, *searched.METHODS)))
 
 
-def load(name: str) -> ModuleType:
-    """The module of one method.
+def load(name: str) -> MethodInfo:
+    """What one method declares.
 
     Raises:
         ConfigError: There is no such method.
     """
+    if name in searched.METHODS:
+        return searched.METHODS[name]
     if name not in names():
         raise ConfigError(f"method '{name}' is unknown; {suggestion(name, names())}")
-    return importlib.import_module(f"{__name__}.{name}")
+    method: MethodInfo = importlib.import_module(f"{__name__}.{name}").METHOD
+    return method
 
 
-def check_simplex(weights: list[float], tasks: list[str]) -> None:
-    """Raise ConfigError unless ``weights`` (one per task) are non-negative and sum to 1 within 1e-6."""
-    if len(weights) != len(tasks):
-        raise ConfigError(f"{len(weights)} weights for {len(tasks)} tasks ({', '.join(tasks)})")
-    if any(w < 0 for w in weights) or not math.isclose(sum(weights), 1, abs_tol=1e-6):
-        raise ConfigError(f"weights {list(weights)} are off the simplex: they must be >= 0 and sum to 1")
+def all_methods() -> list[MethodInfo]:
+    """All methods, in the order in which tables list them."""
+    return sorted(map(load, names()), key=lambda method: method.order)
 
 
-def weight_settings(name: str, options: dict, tasks: list[str], sizes: dict[str, int]) -> list[list[float]]:
-    """The weight vectors of a method's members.
-
-    One empty vector if a search is still to find them. Uniform for a method that does not set weights itself: that is
-    what the domains are sampled with under multi-domain learning.
-    """
-    module = load(name)
-    if hasattr(module, "weight_settings"):
-        return module.weight_settings(options, tasks, sizes)
-    if name in _searched.METHODS:
-        return [[]]
-    return [[1 / len(tasks)] * len(tasks)]
-
-
-def with_defaults(name: str, options: dict) -> dict:
-    """A method's options with its defaults filled in.
+def parse(name: str, options: dict[str, Any]) -> MethodOptions:
+    """A method's options as a preset gives them, checked, with defaults filled in.
 
     Raises:
-        ConfigError: An option is unknown.
+        ConfigError: The method or an option is unknown, or a value is not possible.
     """
-    defaults = getattr(load(name), "OPTIONS", None)
-    if defaults is None:
-        return options
-    for key in options:
-        if key not in defaults:
-            raise ConfigError(f"{name}.{key} = {options[key]}: unknown option, {suggestion(key, defaults)}")
-    return {**defaults, **options}
+    return parse_options(name, load(name).options, options)
 
 
-def needs_task_gradients(name: str) -> bool:
-    """Whether a method takes the gradient of every task by itself; these have the option ``include_heads``."""
-    return "include_heads" in getattr(load(name), "OPTIONS", {})
+def weight_settings(
+    name: str, options: MethodOptions, tasks: Sequence[str], sizes: Mapping[str, int]
+) -> list[list[float]]:
+    """The weight vectors of a cell.
 
+    A method that acts on losses or gradients gets one uniform vector: under multi-domain learning, domains are sampled
+    with it.
 
-def build(name: str, options: dict, tasks: int) -> Method | None:
-    """What turns losses or gradients of tasks into one, or None for a method of constant weights."""
-    module = load(name)
-    return module.build(options, tasks) if hasattr(module, "build") else None
+    Args:
+        name: The method.
+        options: Its options.
+        tasks: Names of the tasks or domains that are trained together.
+        sizes: Domain -> number of images in its official training set.
+
+    Returns:
+        Weight vectors, each of the length of ``tasks``; one empty vector if a search determines the weights.
+
+    Raises:
+        ConfigError: The options do not fit the tasks.
+    """
+    method = load(name)
+    if method.weight_settings is not None:
+        return method.weight_settings(options, tasks, sizes)
+    return [[]] if method.kind == "searched" else [[1 / len(tasks)] * len(tasks)]

@@ -1,4 +1,4 @@
-"""FAMO as a method, see famo.py; apart from it because it needs torch when it is imported."""
+"""The class of FAMO, see famo.py. It is a module of its own because it imports torch at the top."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ import torch
 from torch import Tensor
 from torchjd.scalarization import FAMO
 
-from scalarization.methods._base import RememberingLossMethod
+from scalarization.methods.base import RememberingLossMethod
 
 
 class FastAdaptive(RememberingLossMethod):
-    """TorchJD's FAMO with accumulation and a state that can be saved.
+    """TorchJD's FAMO with gradient accumulation and a state that can be saved.
 
-    It trains its logits itself: their ``.grad`` stays None, so the network's optimiser passes them by.
+    FAMO trains its logits itself. Their ``.grad`` stays None, so the network's optimiser does not change them.
 
     Args:
-        tasks: Number of tasks.
+        num_tasks: Number of tasks.
         lr: Learning rate of the logits.
-        weight_decay: Of the logits.
+        weight_decay: Weight decay of the logits.
     """
 
-    def __init__(self, tasks: int, lr: float, weight_decay: float) -> None:
-        super().__init__(FAMO(tasks, lr=lr, weight_decay=weight_decay), tasks)
+    scalarizer: FAMO
+
+    def __init__(self, num_tasks: int, lr: float, weight_decay: float) -> None:
+        super().__init__(FAMO(num_tasks, lr=lr, weight_decay=weight_decay), num_tasks)
         self._before: list[Tensor] = []
         self._absent: Tensor | None = None
 
     def forward(self, losses: Tensor, absent: Tensor | None = None) -> Tensor:
-        """From losses [T] to the scalar to be minimised; see :class:`LossMethod`."""
+        """From losses [T] to the scalar that is minimised; see :class:`LossMethod`."""
         result = super().forward(losses, absent)
         self._before.append(self.last.clone())
         self._absent = absent
@@ -37,11 +39,11 @@ class FastAdaptive(RememberingLossMethod):
 
     @property
     def needs_losses_after(self) -> bool:
-        """It compares losses before and after a step."""
+        """FAMO compares the losses before and after a step."""
         return True
 
     def after_step(self, losses: Callable[[], Tensor]) -> None:
-        """Train the logits; losses before the step are the mean over calls (micro-batches) since the last one."""
+        """Train the logits. The losses before the step are the mean over its micro-batches."""
         before = torch.stack(self._before).mean(0)
         self.last.copy_(before)
         self.scalarizer._prev_losses = before
@@ -49,12 +51,12 @@ class FastAdaptive(RememberingLossMethod):
         self._before = []
 
     def extra_state(self) -> dict[str, Any]:
-        """State of the logits' Adam, None before its first step."""
+        """State of the logits' Adam optimiser; None before its first step."""
         adam = self.scalarizer._optimizer
         return {"adam": None if adam is None else adam.state_dict()}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
-        """Take back what :meth:`extra_state` returned."""
+        """Restore what :meth:`extra_state` returned."""
         famo = self.scalarizer
         famo._optimizer = None
         if state["adam"] is not None:

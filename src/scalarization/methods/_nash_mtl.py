@@ -1,4 +1,4 @@
-"""Nash-MTL as a method, see nash_mtl.py; apart from it because it needs torch when it is imported."""
+"""The class of Nash-MTL, see nash_mtl.py. It is a module of its own because it imports torch at the top."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ import torch
 from torch import Tensor
 from torchjd.aggregation import NashMTL
 
-from scalarization.methods._base import GradientMethod
+from scalarization.methods.base import GradientMethod
 
 
 class Bargaining(GradientMethod):
     """TorchJD's Nash-MTL for any number of gradients, with a state that can be saved.
 
-    TorchJD's solves a problem of fixed size, so there is one for each number of gradients that occurs. The solution
-    does not depend on the gradients' common scale, but TorchJD's solver fails where it is small: it is given a matrix
-    of the same Gramian divided by its trace, T x T on the CPU in float64. Gradients that are all 0 or not finite give
-    the mean. If the solver fails nevertheless, TorchJD goes on with the last weights.
+    TorchJD solves a problem of fixed size, so this class holds one problem for each number of gradients that occurs.
+    The solution does not depend on the common scale of the gradients, but TorchJD's solver fails if the scale is small.
+    Therefore the solver gets a matrix with the same Gramian divided by its trace: T x T, on the CPU, in float64.
+    Gradients that are all 0 or not finite give the mean. If the solver fails nevertheless, TorchJD uses the last
+    weights again.
 
     Args:
-        max_norm: See :mod:`scalarization.methods.nash_mtl`, also for the others.
-        update_weights_every: Steps.
-        optim_niter: Iterations.
+        max_norm: Upper bound of the result's norm; 0: no bound.
+        update_weights_every: Number of steps after which the weights are computed again.
+        optim_niter: Maximum number of iterations of the solver.
         include_heads: See :class:`GradientMethod`.
     """
 
@@ -51,15 +52,15 @@ class Bargaining(GradientMethod):
         return self.problems[count]
 
     def extra_state(self) -> dict[str, Any]:
-        """Of each problem: calls so far, last weights."""
-        found = {count: problem.weighting for count, problem in self.problems.items()}
-        return {count: [w.step, torch.from_numpy(w.prvs_alpha).clone()] for count, w in found.items()}
+        """For each number of gradients that occurred: number of calls, last weights."""
+        weightings = {count: problem.weighting for count, problem in self.problems.items()}
+        return {"problems": {n: [w.step, torch.from_numpy(w.prvs_alpha).clone()] for n, w in weightings.items()}}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
-        """Take back what :meth:`extra_state` returned."""
+        """Restore what :meth:`extra_state` returned."""
         self.problems = {}
-        for count, (step, alpha) in state.items():
+        for count, (step, alpha) in state["problems"].items():
             weighting = self._problem(count).weighting
             weighting.prvs_alpha = alpha.cpu().numpy().copy()
-            weighting._init_optim_problem()  # TorchJD does so at its very first step only
+            weighting._init_optim_problem()  # TorchJD does this at its very first step only
             weighting.step = step

@@ -1,28 +1,48 @@
-"""Aligned-MTL (Senushkin et al. 2023): the mean after the matrix of gradients is made as well conditioned as can be.
+"""Aligned-MTL (Senushkin et al. 2023): the mean of the gradients after their matrix is made well conditioned.
 
-All its singular values are set to one: to the smallest, or to another measure of them.
+All singular values of the matrix are set to one value: to the smallest of them, or to another measure of them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from scalarization.methods.info import GRADIENT_BASED, CostFormulas, GradientOptions, MethodInfo
 
 if TYPE_CHECKING:
-    from scalarization.methods._base import Method
-
-OPTIONS = {"scale_mode": "min", "include_heads": False}
+    from scalarization.methods.base import Method
 
 
-def build(options: dict, tasks: int) -> Method:
-    """TorchJD's AlignedMTL with the mean over tasks.
+class AlignedMTLOptions(GradientOptions):
+    """Options of Aligned-MTL."""
 
-    Args:
-        options: ``scale_mode``, the singular value that all are set to: ``min`` (as published), ``median`` or ``rmse``;
-            ``include_heads``.
-        tasks: Number of tasks.
-    """
+    scale_mode: Literal["min", "median", "rmse"] = Field(
+        "min",
+        description="Value that all singular values are set to: min (the smallest, as published), median or rmse (the "
+        "root of their mean square).",
+    )
+
+
+def build(options: AlignedMTLOptions, num_tasks: int) -> Method:
+    """TorchJD's AlignedMTL with the mean over tasks."""
     from torchjd.aggregation import AlignedMTL
 
-    from scalarization.methods._base import Aggregated
+    from scalarization.methods.base import GramianAggregated
 
-    return Aggregated(AlignedMTL(scale_mode=options["scale_mode"]), include_heads=options["include_heads"])
+    return GramianAggregated(AlignedMTL(scale_mode=options.scale_mode), include_heads=options.include_heads)
+
+
+METHOD = MethodInfo(
+    name="aligned_mtl",
+    label="Aligned-MTL",
+    group=GRADIENT_BASED,
+    kind="gradient",
+    description="Aligned-MTL (Senushkin et al. 2023): the mean of the gradients after the singular values of their "
+    "matrix are made equal.",
+    options=AlignedMTLOptions,
+    formulas=CostFormulas("1", "T", "T^2, eigenvalues", "T"),
+    build=build,
+    rank=8,
+)

@@ -7,22 +7,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
+from scalarization.config import NotNegative
+from scalarization.methods.info import GRADIENT_BASED, CostFormulas, GradientOptions, MethodInfo
+
 if TYPE_CHECKING:
-    from scalarization.methods._base import Method
-
-OPTIONS = {"c": 0.5, "rescale": True, "include_heads": False}
+    from scalarization.methods.base import Method
 
 
-def build(options: dict, tasks: int) -> Method:
-    """TorchJD's CAGrad.
+class CAGradOptions(GradientOptions):
+    """Options of CAGrad."""
 
-    One task: its gradient as it is, as for every method; by the definition, in which g_w is g_0, it would be
-    (1 + c) / (1 + c^2) times that (1.2 for c = 0.5). A failure of the solver gives the mean.
+    c: NotNegative = Field(
+        0.5, description="Radius of the ball, relative to the norm of the mean gradient (0.5 as published)."
+    )
+    rescale: bool = Field(
+        True,
+        description="Whether to divide the result by 1 + c^2 (our choice, as in the code the paper measured with).",
+    )
 
-    Args:
-        options: ``c``, the ball's radius relative to that gradient's norm (0.5 as published); ``rescale``, whether to
-            divide by 1 + c^2 (choice, as in the code the paper measured with); ``include_heads``.
-        tasks: Number of tasks.
+
+def build(options: CAGradOptions, num_tasks: int) -> Method:
+    """TorchJD's CAGrad. If the solver fails, the result is the mean gradient.
+
+    One task gets its own gradient, as under every method. By the definition, in which g_w is g_0, it would be
+    (1 + c) / (1 + c^2) times that gradient (1.2 times for c = 0.5).
 
     Raises:
         ImportError: TorchJD's extra ``cagrad`` is not installed.
@@ -30,9 +40,23 @@ def build(options: dict, tasks: int) -> Method:
     from cvxpy.error import SolverError
     from torchjd.aggregation import CAGrad
 
-    from scalarization.methods._base import Aggregated
+    from scalarization.methods.base import GramianAggregated
 
-    scale = 1 / (1 + options["c"] ** 2) if options["rescale"] else 1.0
-    # A solver that gives up without raising leaves None for the weights: then a product with it fails.
+    scale = 1 / (1 + options.c**2) if options.rescale else 1.0
+    # A solver that gives up without raising an error leaves None as weights, and a product with None raises TypeError.
     failures = (SolverError, TypeError, ValueError)
-    return Aggregated(CAGrad(options["c"]), lambda count: scale, options["include_heads"], failures)
+    return GramianAggregated(CAGrad(options.c), lambda count: scale, options.include_heads, failures)
+
+
+METHOD = MethodInfo(
+    name="cagrad",
+    label="CAGrad",
+    group=GRADIENT_BASED,
+    kind="gradient",
+    description="CAGrad (Liu et al. 2021): the best improvement of the worst task within a ball around the mean "
+    "gradient.",
+    options=CAGradOptions,
+    formulas=CostFormulas("1", "T", "T^2, solver", "T"),
+    build=build,
+    rank=1,
+)

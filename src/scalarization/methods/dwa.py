@@ -5,23 +5,47 @@ w = T softmax((L(e - 1) / L(e - 2)) / temperature) with losses averaged over an 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from scalarization.config import MethodOptions, Positive
+from scalarization.methods.info import LOSS_BASED, CostFormulas, MethodInfo
 
 if TYPE_CHECKING:
-    from scalarization.methods._base import Method
-
-OPTIONS = {"temperature": 2.0, "reduction": "mean"}
+    from scalarization.methods.base import Method
 
 
-def build(options: dict, tasks: int) -> Method:
-    """TorchJD's DWA.
+class DWAOptions(MethodOptions):
+    """Options of DWA."""
 
-    Args:
-        options: ``temperature`` (2 as published); ``reduction`` over tasks, ``mean`` (choice: comparable with uniform
-            scalarization) or ``sum`` (as published).
-        tasks: Number of tasks.
-    """
-    from scalarization.methods._base import reduction_scale
+    temperature: Positive = Field(
+        2.0, description="Temperature of the softmax (2 as published); a higher one makes weights more equal."
+    )
+    reduction: Literal["mean", "sum"] = Field(
+        "mean",
+        description="Reduction over tasks: mean (our choice, comparable with uniform scalarization) or sum (as "
+        "published).",
+    )
+
+
+def build(options: DWAOptions, num_tasks: int) -> Method:
+    """TorchJD's DWA."""
     from scalarization.methods._dwa import DynamicWeightAverage
+    from scalarization.methods.base import reduction_scale
 
-    return DynamicWeightAverage(tasks, options["temperature"], reduction_scale(options["reduction"])(tasks))
+    return DynamicWeightAverage(num_tasks, options.temperature, reduction_scale(options.reduction)(num_tasks))
+
+
+METHOD = MethodInfo(
+    name="dwa",
+    label="DWA",
+    group=LOSS_BASED,
+    kind="loss",
+    description="Dynamic weight average (Liu et al. 2019): a task gets more weight if its loss fell more slowly over "
+    "the last two epochs.",
+    options=DWAOptions,
+    formulas=CostFormulas(additional_computation="minor"),
+    build=build,
+    rank=3,
+)

@@ -5,24 +5,42 @@ The positive sign is kept with probability P = (1 + sum_t g_t / sum_t |g_t|) / 2
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from scalarization.methods.info import GRADIENT_BASED, CostFormulas, GradientOptions, MethodInfo
 
 if TYPE_CHECKING:
-    from scalarization.methods._base import Method
-
-OPTIONS = {"reduction": "mean", "include_heads": False}
+    from scalarization.methods.base import Method
 
 
-def build(options: dict, tasks: int) -> Method:
-    """TorchJD's GradDrop without leak. Coordinates in which all gradients are 0 (P is 0 / 0) give 0.
+class GradDropOptions(GradientOptions):
+    """Options of GradDrop."""
 
-    Args:
-        options: ``reduction`` over tasks, ``mean`` (choice, as in the code the paper measured with) or ``sum``;
-            ``include_heads``.
-        tasks: Number of tasks.
-    """
+    reduction: Literal["mean", "sum"] = Field(
+        "mean",
+        description="Reduction over tasks: mean (our choice, as in the code the paper measured with) or sum.",
+    )
+
+
+def build(options: GradDropOptions, num_tasks: int) -> Method:
+    """TorchJD's GradDrop without leak. Coordinates in which all gradients are 0 (P is 0 / 0) give 0."""
     from torchjd.aggregation import GradDrop
 
-    from scalarization.methods._base import Aggregated, reduction_scale
+    from scalarization.methods.base import Aggregated, reduction_scale
 
-    return Aggregated(GradDrop(), reduction_scale(options["reduction"]), options["include_heads"])
+    return Aggregated(GradDrop(), reduction_scale(options.reduction), options.include_heads)
+
+
+METHOD = MethodInfo(
+    name="graddrop",
+    label="GradDrop",
+    group=GRADIENT_BASED,
+    kind="gradient",
+    description="GradDrop (Chen et al. 2020): each coordinate keeps the gradients of one randomly chosen sign.",
+    options=GradDropOptions,
+    formulas=CostFormulas("1", "T", "0", "T"),
+    build=build,
+    rank=2,
+)

@@ -1,49 +1,90 @@
-"""Constant weights on a grid of the simplex, each setting a member of the cell (paper A 2.1)."""
+"""Constant weights on a grid of the simplex, each point a weight setting of the cell (appendix 2.1)."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping, Sequence
+from typing import Annotated
 
-from scalarization.config import suggestion
+from pydantic import Field
+
+from scalarization.config import Fraction, MethodOptions, Positive, UniqueList
 from scalarization.errors import ConfigError
-from scalarization.methods import check_simplex
+from scalarization.methods.info import SCALARIZATION, CostFormulas, MethodInfo, check_simplex
 
-GRIDS = ("p1", "points", "simplex_step")
+Point = Annotated[list[Fraction], Field(min_length=1)]
 
 
-def weight_settings(options: dict, tasks: list[str], sizes: dict[str, int]) -> list[list[float]]:
-    """The grid's points.
+class GridOptions(MethodOptions):
+    """The points of the grid: exactly one of these options must be given."""
+
+    p1: UniqueList[Fraction] | None = Field(
+        None, description="For two tasks: weights of the first task; the second task gets the rest."
+    )
+    points: UniqueList[Point] | None = Field(None, description="Weight vectors on the simplex.")
+    simplex_step: Annotated[Positive, Field(le=0.5)] | None = Field(
+        None, description="Every interior point of the simplex whose weights are multiples of this step."
+    )
+
+
+def weight_settings(options: GridOptions, tasks: Sequence[str], sizes: Mapping[str, int]) -> list[list[float]]:
+    """The points of the grid.
 
     Args:
-        options: Exactly one of ``p1`` (weights of the first of two members), ``points`` (weight vectors) and
-            ``simplex_step`` (all interior points that are multiples of it).
-        tasks: Members of the task set.
+        options: Exactly one of them is not None.
+        tasks: Names of the tasks or domains.
         sizes: Not used.
 
     Returns:
-        List of weight vectors, each of the length of ``tasks``.
+        Weight vectors, each of the length of ``tasks``.
 
     Raises:
         ConfigError: The options do not fit the tasks, or a point is off the simplex.
     """
-    for key in options:
-        if key not in GRIDS:
-            raise ConfigError(f"grid.{key} = {options[key]}: unknown option, {suggestion(key, GRIDS)}")
-    if len(options) != 1:
-        raise ConfigError(f"grid needs exactly one of {', '.join(GRIDS)}")
-    if "p1" in options:
+    if sum(value is not None for value in (options.p1, options.points, options.simplex_step)) != 1:
+        raise ConfigError(f"grid needs exactly one of {', '.join(GridOptions.model_fields)}")
+    if options.p1 is not None:
         if len(tasks) != 2:
-            raise ConfigError(f"grid.p1 is for two members, here are {len(tasks)}: give points or simplex_step")
-        return [[p, round(1 - p, 12)] for p in options["p1"]]
-    if "points" in options:
-        for point in options["points"]:
-            check_simplex(point, tasks)
-        return [list(point) for point in options["points"]]
-    step = options["simplex_step"]
+            raise ConfigError(f"grid.p1 is for two tasks, not {len(tasks)}: give points or simplex_step instead")
+        return [[p, round(1 - p, 12)] for p in options.p1]
+    if options.simplex_step is not None:
+        return simplex_points(options.simplex_step, len(tasks))
+    points = options.points or []
+    for point in points:
+        check_simplex(point, tasks)
+    return [list(point) for point in points]
+
+
+def simplex_points(step: float, num_tasks: int) -> list[list[float]]:
+    """All interior points of the simplex whose weights are multiples of ``step``.
+
+    Args:
+        step: Distance of the grid's points; 1 must be a multiple of it.
+        num_tasks: Number of weights of each point.
+
+    Returns:
+        Weight vectors in lexicographical order.
+
+    Raises:
+        ConfigError: 1 is not a multiple of ``step``, or no interior point exists.
+    """
     parts = round(1 / step)
     if abs(parts * step - 1) > 1e-9:
         raise ConfigError(f"grid.simplex_step = {step}: 1 must be a multiple of it")
-    if parts < len(tasks):
-        raise ConfigError(f"grid.simplex_step = {step}: no interior point for {len(tasks)} members; take a finer step")
-    cuts = itertools.combinations(range(1, parts), len(tasks) - 1)
+    if parts < num_tasks:
+        raise ConfigError(f"grid.simplex_step = {step}: no interior point for {num_tasks} tasks; use a finer step")
+    cuts = itertools.combinations(range(1, parts), num_tasks - 1)
     return [[(b - a) / parts for a, b in itertools.pairwise((0, *cut, parts))] for cut in cuts]
+
+
+METHOD = MethodInfo(
+    name="grid",
+    label="Grid, p*",
+    group=SCALARIZATION,
+    kind="constant",
+    description="Constant weights on a grid of the simplex, of which tables show the best (appendix 2.1).",
+    options=GridOptions,
+    formulas=CostFormulas("N", "N"),
+    weight_settings=weight_settings,
+    rank=3,
+)

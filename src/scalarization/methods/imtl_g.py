@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scalarization.methods.info import GRADIENT_BASED, CostFormulas, GradientOptions, MethodInfo
+
 if TYPE_CHECKING:
-    from scalarization.methods._base import Method
-
-OPTIONS = {"include_heads": False}
+    from scalarization.methods.base import Method
 
 
-def build(options: dict, tasks: int) -> Method:
-    """TorchJD's IMTLG, generalised to linearly dependent gradients; weights may be negative.
-
-    Args:
-        options: ``include_heads``.
-        tasks: Number of tasks.
-    """
+def build(options: GradientOptions, num_tasks: int) -> Method:
+    """TorchJD's IMTLG, generalised to linearly dependent gradients. Weights may be negative."""
     from torchjd.aggregation import IMTLG
 
-    from scalarization.methods._base import Aggregated
+    from scalarization.methods.base import GramianAggregated
 
-    return Aggregated(IMTLG(), include_heads=options["include_heads"])
+    return GramianAggregated(IMTLG(), include_heads=options.include_heads)
+
+
+METHOD = MethodInfo(
+    name="imtl_g",
+    label="IMTL-G",
+    group=GRADIENT_BASED,
+    kind="gradient",
+    description="IMTL-G (Liu et al. 2021): the weighted sum of gradients whose projections on all tasks' gradient "
+    "directions are equal.",
+    options=GradientOptions,
+    formulas=CostFormulas("1", "T", "T^2", "T"),
+    build=build,
+    rank=6,
+)

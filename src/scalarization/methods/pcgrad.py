@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from scalarization.methods.info import GRADIENT_BASED, CostFormulas, GradientOptions, MethodInfo
 
 if TYPE_CHECKING:
-    from scalarization.methods._base import Method
-
-OPTIONS = {"reduction": "mean", "include_heads": False}
+    from scalarization.methods.base import Method
 
 
-def build(options: dict, tasks: int) -> Method:
-    """TorchJD's PCGrad.
+class PCGradOptions(GradientOptions):
+    """Options of PCGrad."""
 
-    Args:
-        options: ``reduction`` over tasks, ``mean`` (choice, as in the code the paper measured with) or ``sum``;
-            ``include_heads``.
-        tasks: Number of tasks.
-    """
+    reduction: Literal["mean", "sum"] = Field(
+        "mean",
+        description="Reduction over tasks: mean (our choice, as in the code the paper measured with) or sum.",
+    )
+
+
+def build(options: PCGradOptions, num_tasks: int) -> Method:
+    """TorchJD's PCGrad."""
     from torchjd.aggregation import PCGrad
 
-    from scalarization.methods._base import Aggregated, reduction_scale
+    from scalarization.methods.base import GramianAggregated, reduction_scale
 
-    return Aggregated(PCGrad(), reduction_scale(options["reduction"]), options["include_heads"])
+    return GramianAggregated(PCGrad(), reduction_scale(options.reduction), options.include_heads)
+
+
+METHOD = MethodInfo(
+    name="pcgrad",
+    label="PCGrad",
+    group=GRADIENT_BASED,
+    kind="gradient",
+    description="PCGrad (Yu et al. 2020): each task's gradient is projected off the gradients it conflicts with, in "
+    "random order.",
+    options=PCGradOptions,
+    formulas=CostFormulas("1", "T", "T^2", "T"),
+    build=build,
+    rank=3,
+)

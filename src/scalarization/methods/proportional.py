@@ -1,18 +1,33 @@
-"""Weights proportional to the number of training samples of each domain (0.09 for STL-10, paper A 2.1)."""
+"""Weights proportional to the number of training images of each domain (0.09 for STL-10, appendix 2.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 from scalarization.errors import ConfigError
+from scalarization.methods.info import SCALARIZATION, CostFormulas, MethodInfo, NoOptions
 
-OPTIONS: dict = {}
 
-
-def weight_settings(options: dict, tasks: list[str], sizes: dict[str, int]) -> list[list[float]]:
+def weight_settings(options: NoOptions, tasks: Sequence[str], sizes: Mapping[str, int]) -> list[list[float]]:
     """One setting; ``sizes`` are the official training set sizes.
 
     Raises:
-        ConfigError: A member is a task, not a domain: all have the same images.
+        ConfigError: One of ``tasks`` is not a domain. All tasks of a benchmark are trained on the same images.
     """
     for task in tasks:
         if task not in sizes:
-            raise ConfigError(f"proportional is for domains, '{task}' is a task; take uniform")
+            raise ConfigError(f"proportional needs domains, and '{task}' is a task; use uniform instead")
     total = sum(sizes[t] for t in tasks)
     return [[sizes[t] / total for t in tasks]]
+
+
+METHOD = MethodInfo(
+    name="proportional",
+    label="Proportional",
+    group=SCALARIZATION,
+    kind="constant",
+    description="Constant weights proportional to the domains' training set sizes (appendix 2.1).",
+    formulas=CostFormulas(),
+    weight_settings=weight_settings,
+    rank=2,
+)

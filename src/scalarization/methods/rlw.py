@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scalarization.methods.info import SCALARIZATION, CostFormulas, MethodInfo, NoOptions
+
 if TYPE_CHECKING:
-    from scalarization.methods._base import Method
-
-OPTIONS: dict = {}
+    from scalarization.methods.base import Method
 
 
-def build(options: dict, tasks: int) -> Method:
-    """TorchJD's Random; it has no options."""
+def build(options: NoOptions, num_tasks: int) -> Method:
+    """TorchJD's Random."""
     from torchjd.scalarization import Random
 
-    from scalarization.methods._base import LossMethod
+    from scalarization.methods.base import LossMethod
 
     return LossMethod(Random())
+
+
+METHOD = MethodInfo(
+    name="rlw",
+    label="RLW",
+    group=SCALARIZATION,
+    kind="loss",
+    description="Random loss weighting (Lin et al. 2022): weights are drawn anew at every step, as the softmax of "
+    "normal numbers.",
+    formulas=CostFormulas(additional_computation="minor"),
+    build=build,
+    rank=4,
+)

@@ -1,24 +1,20 @@
-"""UPGrad (Quinton and Rey 2024): the mean of the gradients, each projected onto the dual cone of all.
+"""UPGrad (Quinton and Rey 2024): the mean of the gradients, each projected onto the dual cone of all gradients.
 
-What it returns conflicts with no task.
+The result conflicts with no task.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scalarization.methods.info import GRADIENT_BASED, CostFormulas, GradientOptions, MethodInfo
+
 if TYPE_CHECKING:
-    from scalarization.methods._base import Method
-
-OPTIONS = {"include_heads": False}
+    from scalarization.methods.base import Method
 
 
-def build(options: dict, tasks: int) -> Method:
-    """TorchJD's UPGrad. A failure of the solver gives the mean.
-
-    Args:
-        options: ``include_heads``.
-        tasks: Number of tasks.
+def build(options: GradientOptions, num_tasks: int) -> Method:
+    """TorchJD's UPGrad. If the solver fails, the result is the mean gradient.
 
     Raises:
         ImportError: TorchJD's extra ``quadprog-projector`` is not installed.
@@ -26,7 +22,21 @@ def build(options: dict, tasks: int) -> Method:
     import qpsolvers
     from torchjd.aggregation import UPGrad
 
-    from scalarization.methods._base import Aggregated
+    from scalarization.methods.base import GramianAggregated
 
     failures = (ValueError, qpsolvers.exceptions.QPError)
-    return Aggregated(UPGrad(), include_heads=options["include_heads"], failures=failures)
+    return GramianAggregated(UPGrad(), include_heads=options.include_heads, failures=failures)
+
+
+METHOD = MethodInfo(
+    name="upgrad",
+    label="UPGrad",
+    group=GRADIENT_BASED,
+    kind="gradient",
+    description="UPGrad (Quinton and Rey 2024): the mean of the gradients, each projected so that it conflicts with no "
+    "task.",
+    options=GradientOptions,
+    formulas=CostFormulas("1", "T", "T^2, T solvers", "T"),
+    build=build,
+    rank=9,
+)

@@ -1,21 +1,22 @@
 """Encoder and mirrored decoder for dense prediction: timm's ResNet-26, then five stages back to the image's size.
 
-The first ``shared_layers`` decoder stages are common to all tasks; from there on every task has stages and an output
-layer of its own. Shared features, as :mod:`scalarization.models` means them, are what the last shared stage returns,
-one sample for each position of each image; with skip connections, together with what those carry past it, one sample
-for each image.
+The first ``shared_layers`` decoder stages are common to all tasks; later stages and output layers are each task's own.
+The shared features (:func:`scalarization.models.features`) are the output of the last shared stage, one sample for each
+position of each image. With skip connections they also contain the encoder features that later stages add; then each
+image is one sample.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from timm.models.resnet import Bottleneck, ResNet, downsample_conv
 from torch import Tensor, nn
 
 from scalarization.architectures import Architecture
+from scalarization.config import DenseOptions
 
 #: Depth -> blocks of the encoder's four stages.
 BLOCKS = {26: (2, 2, 2, 2)}
@@ -26,7 +27,7 @@ MIRRORED = (16, 8, 4, 1, 1)
 
 
 def build(
-    architecture: Architecture, options: dict[str, Any], image_shape: tuple[int, int, int], outputs: dict[str, int]
+    architecture: Architecture, options: DenseOptions, image_shape: tuple[int, int, int], outputs: Mapping[str, int]
 ) -> DenseNetwork:
     """A network whose layers all start as timm's ResNet does: He's initialisation, residual branches at zero.
 
@@ -35,7 +36,7 @@ def build(
             further stage; ``shared_layers`` is the number of decoder stages common to all tasks.
         options: ``channels``: those of the first stage's bottlenecks if they were not narrowed (64: timm's resnet26);
             blocks return 4, 8, 16 and 32 times as many. ``upsampling``: ``nearest`` or ``transposed``. ``skips``:
-            whether what the encoder had at a size is added where the decoder reaches it.
+            whether the encoder's features are added to the decoder's of the same size.
         image_shape: Height, width, channels.
         outputs: Task -> channels of its map.
     """
@@ -48,12 +49,12 @@ class DenseNetwork(nn.Module):
     def __init__(
         self,
         architecture: Architecture,
-        options: dict[str, Any],
+        options: DenseOptions,
         image_shape: tuple[int, int, int],
-        outputs: dict[str, int],
+        outputs: Mapping[str, int],
     ) -> None:
         super().__init__()
-        channels, shared = options["channels"], architecture.shared_layers
+        channels, shared = options.channels, architecture.shared_layers or 0
         base_width = architecture.width * 64 / channels  # timm narrows a bottleneck of n channels to n base_width / 64
         self.encoder = ResNet(
             Bottleneck,
@@ -65,8 +66,8 @@ class DenseNetwork(nn.Module):
             channels=[channels * 2**stage for stage in range(4)],
         )
         sizes = [32 * channels, *(channels * multiple for multiple in MIRRORED)]
-        skips = [*sizes[1:4], STEM, None] if options["skips"] else [None] * len(MIRRORED)
-        stage = functools.partial(DecoderStage, base_width=base_width, upsampling=options["upsampling"])
+        skips = [*sizes[1:4], STEM, None] if options.skips else [None] * len(MIRRORED)
+        stage = functools.partial(DecoderStage, base_width=base_width, upsampling=options.upsampling)
         stages = list(zip(sizes, sizes[1:], skips, strict=False))
         self.skips = sum(skip is not None for skip in skips)
         self.decoder = Decoder(stage(*ends) for ends in stages[:shared])
@@ -86,7 +87,7 @@ class DenseNetwork(nn.Module):
         )
 
     def forward_features(self, images: Tensor) -> list[Tensor]:
-        """What the last shared stage returns, and what skip connections carry past it, [B, m, h, w] each."""
+        """The output of the last shared stage, then the encoder features that later stages add, [B, m, h, w] each."""
         images = images.contiguous(memory_format=torch.channels_last)  # a third faster on a CPU
         _, levels = self.encoder.forward_intermediates(images)
         *shallow, deepest = levels
@@ -100,20 +101,24 @@ class DenseNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """One map [B, c_t, H, W] per task."""
-        return self.forward_head(self.forward_features(images))
+        return self.head.decode([self.forward_features(images)] * len(self.head.tasks))
 
     def get_classifier(self) -> TaskDecoders:
         """The tasks' own parts."""
         return self.head
 
+    def no_weight_decay(self) -> set[str]:
+        """None: only biases and norms, which have one dimension, are left out of weight decay."""
+        return set()
+
 
 class TaskDecoders(nn.Module):
-    """What every task has of its own: the decoder stages that are not shared, and the output layer.
+    """The tasks' own parts: the decoder stages that are not shared, and the output layers.
 
     Args:
         tasks: Decoder of each task.
-        shapes: Channels, height and width of the features that each gets: the shared ones, then those of skip
-            connections.
+        shapes: Channels, height and width of the features that every task's decoder gets: the last shared stage's,
+            then those of skip connections.
     """
 
     def __init__(self, tasks: list[Decoder], shapes: list[tuple[int, int, int]]) -> None:
@@ -123,7 +128,7 @@ class TaskDecoders(nn.Module):
         self.in_features = shapes[0][0]
 
     def forward(self, samples: Tensor) -> tuple[Tensor, ...]:
-        """Maps from samples [N, m], or from each task's own samples [T, N, m]; see :meth:`pack`."""
+        """Maps from samples [N, m] that all tasks share, or from each task's own [T, N, m]; see :meth:`pack`."""
         each = samples if samples.ndim == 3 else [samples] * len(self.tasks)
         return self.decode([self.unpack(s) for s in each])
 
@@ -132,7 +137,7 @@ class TaskDecoders(nn.Module):
         return tuple(task(f)[0] for task, f in zip(self.tasks, features, strict=True))
 
     def pack(self, features: list[Tensor]) -> Tensor:
-        """Features as one tensor: every position of every image a sample; several of them, an image a sample."""
+        """Features as one tensor of samples: one per position of each image; of several features one per image."""
         if len(features) == 1:
             return features[0].permute(0, 2, 3, 1).flatten(0, 2)
         return torch.cat([f.flatten(1) for f in features], dim=1)
@@ -152,20 +157,27 @@ class Decoder(nn.ModuleList):
     """Decoder stages one after the other, and an output layer if it has one."""
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
-        """From features and what skip connections carry to the last stage's output and what is left of those."""
+        """Apply all stages.
+
+        Args:
+            features: The input, then the encoder features of skip connections, in the order in which stages add them.
+
+        Returns:
+            The last stage's output, then the encoder features that no stage has added.
+        """
         x, *skips = features
         for stage in self:
-            x = stage(x, skips.pop(0)) if getattr(stage, "skip", None) else stage(x)
+            x = stage(x, skips.pop(0)) if isinstance(stage, DecoderStage) and stage.skip else stage(x)
         return [x, *skips]
 
 
 class DecoderStage(nn.Module):
-    """An encoder stage in reverse: a block that takes channels away, upsampling by two, another block.
+    """An encoder stage in reverse: a block that reduces channels, upsampling by two, another block.
 
     Args:
         inputs: Channels in.
         outputs: Channels out.
-        skip: Channels of the skip connection that is added after upsampling; None: there is none.
+        skip: Channels of the skip connection that is added after upsampling; None: no skip connection.
         base_width: As in timm's ``Bottleneck``.
         upsampling: ``nearest``, or ``transposed`` (a convolution of 2 x 2 with stride 2).
     """
@@ -183,7 +195,7 @@ class DecoderStage(nn.Module):
         self.skip = skip
         self.project = nn.Conv2d(skip, outputs, kernel_size=1) if skip not in (None, outputs) else nn.Identity()
         self.refine = Bottleneck(outputs, planes, base_width=base_width)
-        # As ResNet initialises the encoder.
+        # timm's ResNet initialises the encoder in the same way.
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

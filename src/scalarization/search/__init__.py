@@ -1,1 +1,1 @@
-"""Search of the weights on Ray Tune (paper A 5): PBT, PB2, and grid and random search on the same budget."""
+"""Search of task weights with Ray Tune (appendix 5): PBT, PB2, and grid and random search on the same budget."""

@@ -1,8 +1,8 @@
 """Ray Tune's PBT and PB2 on the simplex, reproducible from a seed.
 
-What is changed of Ray's schedulers: first weights are ours, weights are renormalised after every change, and all that
-is drawn in a round of copying comes from a state seeded by (search, interval). So, in synchronous mode, the decisions
-are a function of the scores, in whatever order members report them.
+Three things differ from Ray's schedulers. The initial weights are ours. Weights are renormalised after every change.
+All draws of a round of exploitation come from a state that is seeded by search and interval. In synchronous mode the
+decisions are therefore a function of the scores, in whatever order the members report them.
 """
 
 from __future__ import annotations
@@ -23,46 +23,51 @@ from ray.tune.schedulers import FIFOScheduler, PopulationBasedTraining
 from ray.tune.schedulers.pb2 import PB2
 
 from scalarization import seeds
-from scalarization.search.first import first_weights, normalised
-from scalarization.searches import Search
-from scalarization.training.interval import Lineage
+from scalarization.plan.cells import Search
+from scalarization.search.initial_weights import initial_weights, normalised
+from scalarization.search.intervals import Lineage
 
-# Ray tells of every copy; the history does.
+# Ray logs every exploitation; the history has them.
 logging.getLogger("ray.tune").setLevel(logging.WARNING)
-#: What trials report; schedulers compare it.
+#: Key of the score in what trials report; schedulers compare its values.
 SCORE = "score"
 
 
-def keys(search: Search) -> list[str]:
-    """Names of the weights in a trial's configuration."""
+def weight_keys(search: Search) -> list[str]:
+    """Names of the weights in the configuration of a trial."""
     return [f"p{number}" for number in range(len(search.cell.tasks))]
 
 
 def weights_of(search: Search, config: dict[str, Any]) -> tuple[float, ...]:
-    """The weights in a trial's configuration."""
-    return tuple(float(config[k]) for k in keys(search))
+    """The weights in the configuration of a trial."""
+    return tuple(float(config[key]) for key in weight_keys(search))
 
 
-class _Population:
-    """What both schedulers need beyond Ray's: first weights, seeded draws, and who copied whom."""
+#: What comes after :class:`_SearchScheduler` in the bases of a class is one of Ray's schedulers, which have no types.
+_Scheduler: Any = object
+
+
+class _SearchScheduler(_Scheduler):
+    """What all schedulers need beyond Ray's: initial weights, seeded draws, and the parents of exploiting members."""
 
     search: Search
 
-    def follow(self, search: Search) -> None:
-        """Take a search as one's own."""
+    def bind(self, search: Search) -> None:
+        """Schedule the members of this search."""
         self.search = search
-        self._first = first_weights(search)
-        #: Member -> the member whose state it goes on from, and that one's weights.
+        self._initial_weights = initial_weights(search)
+        #: Member -> the member whose state it resumes from, and the weights of that member.
         self.parents: dict[int, tuple[int, tuple[float, ...]]] = {}
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Give a new member its first weights."""
-        trial.config.update(zip(keys(self.search), self._first[trial.config["member"]], strict=True))
+        """Give a new member its initial weights."""
+        weights = self._initial_weights[trial.config["member"]]
+        trial.config.update(zip(weight_keys(self.search), weights, strict=True))
         super().on_trial_add(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """Ray's decision; the last member of an interval to report makes all copy and explore."""
-        with _drawing(self.search, result["training_iteration"]):
+        """Ray's decision; when the last member of an interval reports, all members exploit and explore."""
+        with _seeded(self.search, result["training_iteration"]):
             return super().on_trial_result(tune_controller, trial, result)
 
     def _exploit(self, tune_controller: Any, trial: Trial, trial_to_clone: Trial) -> None:
@@ -71,40 +76,42 @@ class _Population:
         self.parents[trial.config["member"]] = (trial_to_clone.config["member"], before)
 
 
-class _PBT(_Population, PopulationBasedTraining):
+class _PBT(_SearchScheduler, PopulationBasedTraining):
     def _get_new_config(self, trial: Trial, trial_to_clone: Trial) -> tuple[dict, dict]:
         config, operations = super()._get_new_config(trial, trial_to_clone)
         return {**config, "member": trial.config["member"]}, operations
 
 
-class _PB2(_Population, PB2):
+class _PB2(_SearchScheduler, PB2):
+    data: pd.DataFrame
+
     def _get_new_config(self, trial: Trial, trial_to_clone: Trial) -> tuple[dict, dict]:
-        # Rows come in the order in which members reported; the Gaussian process would differ in its last bits.
+        # Rows are in the order in which members reported, and the last bits of the Gaussian process depend on it.
         self.data = self.data.sort_values(["Time", "Trial"], kind="stable").reset_index(drop=True)
-        known = len(self.data)
+        rows_before = len(self.data)
         config, operations = super()._get_new_config(trial, trial_to_clone)
         weights = list(weights_of(self.search, config))
-        if len(self.data) > known:
-            # Ray notes the weights as the Gaussian process proposed them. Left so, the next score, under the
-            # renormalised ones, would seem to belong to another setting and never be learnt from.
-            self.data.loc[self.data.index[-1], keys(self.search)] = weights
+        if len(self.data) > rows_before:
+            # Ray records the weights as the Gaussian process proposed them. The next score, under the renormalised
+            # weights, would seem to belong to another setting, and PB2 would never learn from it.
+            self.data.loc[self.data.index[-1], weight_keys(self.search)] = weights
             self.current[-1] = weights
         else:
-            # A copy that does not explore is not noted at all, and nothing would be learnt from it, or from its
-            # copies, until it has kept its weights for two intervals.
+            # Ray does not record a copy that does not explore. PB2 would learn nothing from it, or from its copies,
+            # until it has kept its weights for two intervals.
             last = self.data[self.data["Trial"] == str(trial_to_clone)].iloc[-1]
-            noted = {"Trial": str(trial), "Time": last["Time"], "Reward": last["Reward"]}
-            row = pd.DataFrame([noted | dict(zip(keys(self.search), weights, strict=True))], columns=self.data.columns)
-            self.data = pd.concat([self.data, row], ignore_index=True)
+            record = {"Trial": str(trial), "Time": last["Time"], "Reward": last["Reward"]}
+            record |= dict(zip(weight_keys(self.search), weights, strict=True))
+            self.data = pd.concat([self.data, pd.DataFrame([record], columns=self.data.columns)], ignore_index=True)
         return {**config, "member": trial.config["member"]}, operations
 
 
-class _Constant(_Population, FIFOScheduler):
-    """Nobody copies: members train to the end with their first weights."""
+class _Constant(_SearchScheduler, FIFOScheduler):
+    """No exploitation: all members are trained to the end with their initial weights."""
 
 
 def population_scheduler(search: Search) -> FIFOScheduler:
-    """The scheduler of one search: Ray's PBT or PB2, or, where nobody copies, first come, first served."""
+    """The scheduler of one search: Ray's PBT or PB2; without exploitation, first come, first served."""
     common = {
         "time_attr": "training_iteration",
         "metric": SCORE,
@@ -116,27 +123,27 @@ def population_scheduler(search: Search) -> FIFOScheduler:
         "synch": True,
     }
     if search.method == "pbt":
-        # Of a vector that is uniform on the simplex, each weight has this distribution.
-        others = len(search.cell.tasks) - 1
+        # Each weight of a vector that is uniform on the simplex has this distribution.
+        other_tasks = len(search.cell.tasks) - 1
         scheduler = _PBT(
             **common,
-            hyperparam_mutations={k: (lambda: random.betavariate(1, others)) for k in keys(search)},
+            hyperparam_mutations={key: (lambda: random.betavariate(1, other_tasks)) for key in weight_keys(search)},
             resample_probability=search.resample_probability,
             perturbation_factors=search.perturbation_factors,
         )
     elif search.method == "pb2":
-        scheduler = _PB2(**common, hyperparam_bounds={k: [0.0, 1.0] for k in keys(search)})
+        scheduler = _PB2(**common, hyperparam_bounds={key: [0.0, 1.0] for key in weight_keys(search)})
     else:
         scheduler = _Constant()
-    scheduler.follow(search)
+    scheduler.bind(search)
     return scheduler
 
 
 class Population:
-    """The members of one search, as Ray's schedulers see them: trials that wait, run or are finished.
+    """The members of one search, as Ray's schedulers see them: trials that are waiting, running or finished.
 
-    It stands in for Tune's own loop, which ends a worker whenever all members wait for each other, and so would import
-    torch anew in every interval (measured: half a minute each on two cores). Decisions are Ray's all the same.
+    It replaces Tune's own loop. That loop ends a worker whenever all members wait for each other, and the next worker
+    would import torch in every interval (measured: half a minute each on two cores). All decisions are Ray's.
 
     Args:
         search: The search.
@@ -149,18 +156,18 @@ class Population:
         self._scheduler = population_scheduler(search)
         self._trials = [
             Trial("scalarization", stub=True, trial_id=f"{search.name}/{member:04d}", config={"member": member})
-            for member in range(len(first_weights(search)))
+            for member in range(len(initial_weights(search)))
         ]
         for trial in self._trials:
             trial.set_status(Trial.PENDING)
             self._scheduler.on_trial_add(self, trial)
 
     def get_trials(self) -> list[Trial]:
-        """All members (asked for by Ray's schedulers)."""
+        """All members (called by Ray's schedulers)."""
         return self._trials
 
     def get_live_trials(self) -> set[Trial]:
-        """Members that are not finished (asked for by Ray's schedulers)."""
+        """Members that are not finished (called by Ray's schedulers)."""
         return {t for t in self._trials if not t.is_finished()}
 
     @property
@@ -170,17 +177,18 @@ class Population:
 
     @property
     def progress(self) -> float:
-        """Finished part of all intervals."""
-        intervals = [len(_lineage(t)) if not t.is_finished() else len(self.search.ends) for t in self._trials]
-        return sum(intervals) / (len(self._trials) * len(self.search.ends))
+        """Fraction of all intervals that are finished."""
+        count = len(self.search.interval_ends)
+        intervals = [count if t.is_finished() else len(_lineage(t)) for t in self._trials]
+        return sum(intervals) / (len(self._trials) * count)
 
     @property
     def finished(self) -> bool:
-        """Whether no member has anything left to train."""
+        """Whether all members are trained to the end."""
         return all(t.is_finished() for t in self._trials)
 
     def start(self) -> tuple[int, Lineage] | None:
-        """A member that can be trained now, with the weights of its intervals up to the one to train; or None."""
+        """A member that can be trained now, with the weights of its intervals up to the next one; None: no member."""
         trial = self._scheduler.choose_trial_to_run(self)
         if trial is None:
             return None
@@ -188,26 +196,26 @@ class Population:
         return trial.config["member"], (*_lineage(trial), weights_of(self.search, trial.config))
 
     def report(self, member: int, lineage: Lineage, score: float) -> tuple[int, tuple[float, ...]] | None:
-        """Tell the result of an interval; the last member to do so makes all copy and explore.
+        """Report the result of an interval; the report of the last member makes all exploit and explore.
 
         Args:
             member: The member.
             lineage: As :meth:`start` returned it.
-            score: The higher the better.
+            score: Higher is better.
 
         Returns:
-            The member from whose state this interval went on, and the weights of that one; None: from its own.
+            The member whose state this interval resumed from, and the weights of that member; None: its own state.
         """
         trial = self._trials[member]
         parent = self._scheduler.parents.pop(member, None)
         result = {"training_iteration": len(lineage), SCORE: score}
         trial.run_metadata.checkpoint_manager._latest_checkpoint_result = _TrainingResult(lineage, result)
         trial.update_last_result(result)
-        if len(lineage) == len(self.search.ends):
+        if len(lineage) == len(self.search.interval_ends):
             trial.set_status(Trial.TERMINATED)
             self._scheduler.on_trial_complete(self, trial, result)
         else:
-            # Ray's schedulers copy from, and into, members that are paused with a checkpoint. Theirs is the lineage.
+            # Ray's schedulers copy between members that are paused with a checkpoint. The checkpoint is the lineage.
             trial.set_status(Trial.PAUSED)
             self._scheduler.on_trial_result(self, trial, result)
         return parent
@@ -218,21 +226,20 @@ def _lineage(trial: Trial) -> Lineage:
 
 
 def _on_simplex(search: Search, config: dict[str, Any]) -> dict[str, Any]:
-    weights = normalised([config[k] for k in keys(search)])
-    return {**config, **dict(zip(keys(search), weights, strict=True))}
+    keys = weight_keys(search)
+    weights = normalised([config[key] for key in keys])
+    return {**config, **dict(zip(keys, weights, strict=True))}
 
 
 @contextlib.contextmanager
-def _drawing(search: Search, interval: int) -> Iterator[None]:
-    """Python's and NumPy's global random states, from which Ray draws, are seeded inside and as before afterwards."""
+def _seeded(search: Search, interval: int) -> Iterator[None]:
+    """Seed the global random states of Python and NumPy, from which Ray draws; they are restored at the end."""
     python, numpy = random.getstate(), np.random.get_state()
-    first, second = seeds.integers(
-        search.cell.specification["root_seed"], search.seed, "search_round", interval, size=2
-    )
+    first, second = seeds.integers(search.cell.specification.root_seed, search.seed, "search_round", interval, size=2)
     random.seed(first)
     np.random.seed(second % 2**32)
     try:
-        # PB2's Gaussian process tells at every fit that a parameter is at its bound, and SciPy that an option is old.
+        # At every fit PB2's Gaussian process warns of a parameter at its bound, SciPy of a deprecated option.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield

@@ -6,41 +6,41 @@ import os
 from typing import Any
 
 from scalarization.config import Config
-from scalarization.training.interval import Lineage
+from scalarization.search.intervals import Lineage
 
 
 class Worker:
-    """Holds the images of a session and one model at a time.
+    """Holds the data of a session and one model at a time.
 
-    States lie where :class:`Intervals` keeps them: what goes through Ray is a few numbers.
+    States are saved where :class:`Intervals` puts them: only a few numbers go through Ray.
 
     Args:
-        folder: What relative paths of the configuration begin at; on every node.
+        folder: Directory to which relative paths of the configuration refer; the same on every node.
         config: Checked configuration.
         names: The searches of the session, all of one benchmark.
     """
 
     def __init__(self, folder: str, config: Config, names: list[str]) -> None:
-        os.chdir(folder)  # a Ray that was there before has its workers elsewhere
-        # Imported here, so that the session's own process does not load torch.
+        os.chdir(folder)  # workers of a Ray cluster that was started elsewhere have another working directory
+        # Imported here, so that the process of the session does not load torch.
         from scalarization.data.store import Store
-        from scalarization.experiments import Plan
-        from scalarization.training import loop  # noqa: F401 - before the first interval is timed
-        from scalarization.training.interval import Intervals
-        from scalarization.training.job import open_data
+        from scalarization.plan import load_plan
+        from scalarization.search.intervals import Intervals
+        from scalarization.training import loop  # noqa: F401 - imported before the first interval is timed
+        from scalarization.training.data import open_data
 
-        plan = Plan(config)
-        searches = {name: plan.searches[name] for name in names}
-        cells = [s.cell for s in searches.values()]
-        store = Store(plan.store_file(cells[0].benchmark))
+        plan = load_plan(config)
+        searches = {name: plan.search(name) for name in names}
+        cells = [search.cell for search in searches.values()]
+        store = Store(plan.paths.store_file(cells[0].benchmark))
         opened = open_data(config, cells, store)
-        root = config.results / "checkpoints"
+        root = plan.paths.checkpoints
         self._current = names[0]
         self._intervals = {n: Intervals(root, s, store.digest, opened) for n, s in searches.items()}
 
     def train(self, name: str, lineage: Lineage) -> dict[str, Any]:
         """Train the last interval of a lineage of one search; returns what :meth:`Intervals.train` does."""
         if name != self._current:
-            self._intervals[self._current].forget()
+            self._intervals[self._current].release_model()
             self._current = name
         return self._intervals[name].train(lineage)

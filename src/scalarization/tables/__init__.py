@@ -1,6 +1,8 @@
-"""Tables: a summary -> one neutral description -> Markdown, LaTeX and a figure. None imports torch.
+"""Tables: one module per kind, which turns a summary into a neutral description. No module imports torch.
 
-A kind's module has ``describe(summary, facts)``. Modules with a leading underscore are shared and no kinds.
+The module of a kind is named like the kind and has ``describe(summary, metadata)``, which returns a
+:class:`scalarization.tables.render.Table`. Markdown, LaTeX and a figure are made of it in the same way for all kinds.
+``render`` and ``method_lines`` are shared and no kinds.
 """
 
 from __future__ import annotations
@@ -13,18 +15,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw(kind: str, summary: pd.DataFrame, facts: dict[str, Any]) -> tuple[Figure, dict[str, str]]:
+def draw(kind: str, summary: pd.DataFrame, metadata: dict[str, Any]) -> tuple[Figure, dict[str, str]]:
     """Lay out one table.
 
     Args:
-        kind: Module of this package.
+        kind: Name of the kind, which is the name of its module in this package.
         summary: As made by :func:`scalarization.analysis.summarize`, or read back from Parquet.
-        facts: As made by :func:`scalarization.analysis.facts`.
+        metadata: As made by :func:`scalarization.analysis.metadata`.
 
     Returns:
-        The figure, and what belongs into the text files by their ending: ``md`` and ``tex`` (needs booktabs).
+        The figure, and the text files' contents by their suffix: ``md`` and ``tex`` (needs booktabs).
     """
-    from scalarization.tables import _render
+    from scalarization.tables import render
 
-    table = importlib.import_module(f"{__name__}.{kind}").describe(summary, facts)
-    return _render.figure(table), {"md": _render.markdown(table), "tex": _render.latex(table)}
+    table = importlib.import_module(f"{__name__}.{kind}").describe(summary, metadata)
+    return render.figure(table), {"md": render.markdown(table), "tex": render.latex(table)}

@@ -1,4 +1,4 @@
-"""R table 1a: a block per place, intervals by population sizes, and what needs no search below."""
+"""Rebuttal table 1a: one block per capacity, lengths of intervals by sizes of the population; below, no search."""
 
 from __future__ import annotations
 
@@ -7,107 +7,115 @@ from typing import Any
 
 import pandas as pd
 
-from scalarization.figures import _style
-from scalarization.tables import _methods, table_methods
-from scalarization.tables._render import NOTHING, Block, Cell, Group, Row, Table
+from scalarization.plotting.labels import NOT_RUN, format_number
+from scalarization.tables import method_lines
+from scalarization.tables.render import EMPTY, NO_VALUE, Block, Entry, Group, Row, Table
 
-PLACE = ["benchmark", "task_set", "architecture"]
+BLOCK_COLUMNS = ["benchmark", "task_set", "architecture"]
+#: Label of the minor line with gains.
+GAIN = "gain over uniform"
 NOTE = (
-    "Average over tasks on test of models retrained on the whole training set with the policy found, ± standard "
-    "deviation over seeds; N members, copying every E epochs. Small: gain over uniform, paired by seed."
+    "N: members of the population. E: epochs of an interval. Q: fraction of the members that exploit others. Values: "
+    "test average over tasks of models retrained on the whole training set with the policy that the search found. ±: "
+    "standard deviation over seeds of the retraining. Each search was run once. Gain over uniform: paired by seed."
 )
-NOTE_COST = (
-    "Cost in trainings: N members on the fraction r of the training set, and one on all of it. One search for each N "
-    "and E: the deviation over seeds is that of retraining, not of searching again."
+NOTE_TRAININGS = (
+    "Trainings: N members train on the fraction r of the training set, and one model is retrained on the whole "
+    "training set."
 )
 NOTE_REPORTED = (
-    "Reported: the paper's means over 2 seeds (uniform, RLW: 4), in parentheses ours less theirs; "
-    f"{_methods.OUTSIDE} theirs is outside the 95 % t interval of our mean."
+    "Reported: means of the paper over 2 seeds (uniform and RLW: 4 seeds). Parentheses: our mean minus the reported "
+    f"mean. {method_lines.NOTE_OUTSIDE}"
 )
 
 
-def describe(summary: pd.DataFrame, facts: dict[str, Any]) -> Table:
-    """Describe ``analysis.rebuttal_table_1a``'s summary."""
-    blocks = [block for _, rows in summary.groupby(PLACE, sort=False) for block in _blocks(rows)]
-    notes = [NOTE, NOTE_COST]
+def describe(summary: pd.DataFrame, metadata: dict[str, Any]) -> Table:
+    """Describe the summary of ``analysis.rebuttal_table_1a``."""
+    blocks = [block for _, rows in summary.groupby(BLOCK_COLUMNS, sort=False) for block in _blocks(rows)]
+    notes = [NOTE, NOTE_TRAININGS]
     if not (summary["seeds"] > 1).any():
-        notes.append(_methods.NOTE_ONE_SEED)
+        notes.append(method_lines.NOTE_ONE_SEED)
     return Table(blocks, [*notes, NOTE_REPORTED] if summary["reported"].notna().any() else notes)
 
 
 def _blocks(rows: pd.DataFrame) -> Iterator[Block]:
-    title = table_methods.title(rows.iloc[0], ["task_set"])
+    title = method_lines.capacity_title(rows.iloc[0], ["task_set"])
     if not rows["present"].any():
-        yield Block(title, "", (), [], _style.NOT_RUN)
+        yield Block.not_run(title)
         return
-    found = rows[rows["population"].notna()]
-    sizes = sorted(int(size) for size in found["population"].unique())
-    groups = [_group(of, sizes, label) for label, of in found.groupby("label", sort=False)]
-    yield Block(title, "", tuple(f"N={size}" for size in sizes), groups)
+    searched = rows[rows["population"].notna()]
+    populations = sorted(int(size) for size in searched["population"].unique())
+    groups = [_group(label, of_method, populations) for label, of_method in searched.groupby("label", sort=False)]
+    yield Block(title, "", tuple(f"N={population}" for population in populations), groups)
     references = rows[rows["population"].isna()]
     if len(references):
-        lines = [line for _, row in references.iterrows() for line in _lines(row["label"], [row], cost=True)]
+        lines = [line for _, row in references.iterrows() for line in _reference_lines(row)]
         yield Block("", "", ("without a search", "trainings"), [Group("", lines)])
 
 
-def _group(rows: pd.DataFrame, sizes: list[int], label: str) -> Group:
+def _group(label: str, rows: pd.DataFrame, populations: list[int]) -> Group:
+    """Lines of one method: its intervals' lengths, their average, and the number of trainings."""
     lines: list[Row] = []
-    quantiles = rows["quantile"].unique()
-    for quantile in quantiles:
-        of = rows[rows["quantile"] == quantile]
-        for epochs in [*sorted(of["epochs_ready"].dropna().unique()), pd.NA]:
-            here = of[of["epochs_ready"].isna() if pd.isna(epochs) else of["epochs_ready"] == epochs]
-            if here.empty:
-                continue
-            picked = [_at(here, size) for size in sizes]
-            name = "average" if pd.isna(epochs) else f"E={epochs:.0f}"
-            lines += _lines(f"{name}, Q={quantile:g}", picked)
-    first = [_at(rows, size) for size in sizes]
-    lines.append(Row("trainings, N r + 1", tuple(_trainings(row) for row in first)))
-    return Group(label, lines)
+    for quantile, of_quantile in rows.groupby("quantile", sort=False):
+        for epochs, cells in of_quantile.groupby("epochs_ready"):
+            lines += _lines(f"E={epochs:.0f}, Q={quantile:g}", [_at(cells, size) for size in populations])
+        averages = of_quantile[of_quantile["epochs_ready"].isna()]
+        if len(averages):
+            lines += _lines(f"average, Q={quantile:g}", [_at(averages, size) for size in populations])
+    trainings = tuple(_trainings(_at(rows, population)) for population in populations)
+    return Group(label, [*lines, Row("trainings, N r + 1", trainings)])
 
 
-def _lines(name: str, picked: list[pd.Series | None], cost: bool = False) -> Iterator[Row]:
-    """Values, and in small below them gains and what is reported."""
-    extra = (_trainings(picked[0]),) if cost else ()
-    blank = (Cell(""),) if cost else ()
-    yield Row(name, (*(_value(row) for row in picked), *extra))
-    gains = [_gain(row) for row in picked]
-    if any(cell.text for cell in gains) and not (cost and picked[0]["method"] == "uniform"):
-        yield Row("over uniform", (*gains, *blank), minor=True)
-    theirs = [_reported(row) for row in picked]
-    if any(cell.text for cell in theirs):
-        yield Row("reported", (*theirs, *blank), minor=True)
+def _reference_lines(row: pd.Series) -> Iterator[Row]:
+    """Lines of a method without a search; they have a column of trainings."""
+    value, *minor = _lines(row["label"], [row])
+    yield Row(value.label, (*value.entries, _trainings(row)))
+    for line in minor:
+        if line.label != GAIN or row["method"] != "uniform":
+            yield Row(line.label, (*line.entries, EMPTY), minor=True)
 
 
-def _at(rows: pd.DataFrame, size: int) -> pd.Series | None:
-    found = rows[rows["population"] == size]
-    return None if found.empty else found.iloc[0]
+def _lines(label: str, rows: list[pd.Series | None]) -> Iterator[Row]:
+    """Values, and in small print below them the gains and what the paper reports.
+
+    Args:
+        label: Label of the line of values.
+        rows: Rows of the summary, one per column.
+    """
+    yield Row(label, tuple(_value(row) for row in rows))
+    for minor_label, entry_of in ((GAIN, _gain), ("reported", _reported)):
+        entries = tuple(entry_of(row) for row in rows)
+        if any(entry.text for entry in entries):
+            yield Row(minor_label, entries, minor=True)
 
 
-def _value(row: pd.Series | None) -> Cell:
+def _at(rows: pd.DataFrame, population: int) -> pd.Series | None:
+    """The first row of one size of the population."""
+    rows = rows[rows["population"] == population]
+    return None if rows.empty else rows.iloc[0]
+
+
+def _value(row: pd.Series | None) -> Entry:
     if row is None:
-        return Cell(NOTHING)
+        return Entry(NO_VALUE)
     if not row["present"]:
-        return Cell(_style.NOT_RUN)
-    places = _methods.decimals(row["metric"])
-    spread = "" if pd.isna(row["std"]) else f"± {_style.number(row['std'], places)}"
-    return Cell(_style.number(row["mean"], places), spread)
+        return Entry(NOT_RUN)
+    places = method_lines.decimals(row["metric"])
+    return Entry(format_number(row["mean"], places), method_lines.deviation(row["std"], places))
 
 
-def _gain(row: pd.Series | None) -> Cell:
+def _gain(row: pd.Series | None) -> Entry:
     if row is None or pd.isna(row["gain"]):
-        return Cell("")
-    places = _methods.decimals(row["metric"])
-    spread = "" if pd.isna(row["gain_std"]) else f"± {_style.number(row['gain_std'], places)}"
-    return Cell(_style.number(row["gain"], places, sign=True), spread)
+        return EMPTY
+    places = method_lines.decimals(row["metric"])
+    return Entry(format_number(row["gain"], places, sign=True), method_lines.deviation(row["gain_std"], places))
 
 
-def _reported(row: pd.Series | None) -> Cell:
+def _reported(row: pd.Series | None) -> Entry:
     if row is None or pd.isna(row["reported"]):
-        return Cell("")
-    return Cell(f"{row['reported']:.2f}", _methods.difference(row))
+        return EMPTY
+    return Entry(f"{row['reported']:.2f}", method_lines.difference_text(row))
 
 
-def _trainings(row: pd.Series | None) -> Cell:
-    return Cell(NOTHING if row is None else f"{row['trainings']:.3g}")
+def _trainings(row: pd.Series | None) -> Entry:
+    return Entry(NO_VALUE if row is None else f"{row['trainings']:.3g}")

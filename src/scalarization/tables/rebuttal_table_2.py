@@ -1,4 +1,4 @@
-"""R table 2: a block per place, methods by what they cost and reach."""
+"""Rebuttal table 2: one block per capacity, methods by trainings and test values."""
 
 from __future__ import annotations
 
@@ -7,61 +7,62 @@ from typing import Any
 
 import pandas as pd
 
-from scalarization.analysis._names import AVERAGE
-from scalarization.figures import _style
-from scalarization.tables import _methods, table_methods
-from scalarization.tables._render import NOTHING, Block, Cell, Row, Table
+from scalarization.analysis.names import AVERAGE
+from scalarization.tables import method_lines
+from scalarization.tables.render import NO_VALUE, Block, Entry, Row, Table
 
-PLACE = ["benchmark", "task_set", "architecture"]
+BLOCK_COLUMNS = ["benchmark", "task_set", "architecture"]
 NOTE = (
-    "Trainings: what it costs to find the weights and to have one model trained with them on the whole training set: "
-    "all points of the grid, or N members on the fraction r of the training set and one retraining. Of the grid, the "
-    "point with the best validation average; of a search, the last weights of its policy, while the model was trained "
-    "with all of it."
+    "Trainings: cost of finding the weights and of training one model with them on the whole training set. A grid "
+    "trains all its points. A search trains N members on the fraction r of the training set, and one model is "
+    "retrained. p: the grid point with the best validation average, or the last weights of the search's policy. The "
+    "retrained model uses the whole policy."
 )
 
 
-def describe(summary: pd.DataFrame, facts: dict[str, Any]) -> Table:
-    """Describe ``analysis.rebuttal_table_2``'s summary."""
-    blocks = [_block(rows) for _, rows in summary.groupby(PLACE, sort=False)]
-    spread = _methods.NOTE_SPREAD if (summary["seeds"] > 1).any() else _methods.NOTE_ONE_SEED
-    return Table(blocks, [spread, NOTE, _methods.NOTE_BOLD])
+def describe(summary: pd.DataFrame, metadata: dict[str, Any]) -> Table:
+    """Describe the summary of ``analysis.rebuttal_table_2``."""
+    blocks = [_block(rows) for _, rows in summary.groupby(BLOCK_COLUMNS, sort=False)]
+    spread = method_lines.NOTE_SPREAD if (summary["seeds"] > 1).any() else method_lines.NOTE_ONE_SEED
+    return Table(blocks, [spread, NOTE, method_lines.NOTE_BOLD])
 
 
 def _block(rows: pd.DataFrame) -> Block:
-    title = table_methods.title(rows.iloc[0], ["task_set"])
-    ran = rows[rows["present"].astype(bool)]
-    if ran.empty:
-        return Block(title, "", (), [], _style.NOT_RUN)
-    tasks = list(ran["tasks"].iloc[0])
-    columns = {task: ran[ran["task"] == task] for task in (AVERAGE, *tasks)}
-    bold = {task: _methods.best(found) for task, found in columns.items()}
-    intervals = (columns[AVERAGE]["seeds"] > 1).any()
+    title = method_lines.capacity_title(rows.iloc[0], ["task_set"])
+    present = rows[rows["present"].astype(bool)]
+    if present.empty:
+        return Block.not_run(title)
+    tasks = list(present["tasks"].iloc[0])
+    columns = {task: present[present["task"] == task] for task in (AVERAGE, *tasks)}
+    best = {task: method_lines.best_labels(column) for task, column in columns.items()}
+    has_interval = (columns[AVERAGE]["seeds"] > 1).any()
 
     def lines(method: str, label: str) -> Iterator[Row]:
-        picked = {task: _methods.pick(found, label) for task, found in columns.items()}
-        average = picked[AVERAGE]
-        cells = [_trainings(average), _methods.value(average, label in bold[AVERAGE])]
-        if intervals:
-            cells.append(_methods.interval(average))
-        cells += [_methods.value(picked[task], label in bold[task]) for task in tasks]
-        cells.append(Cell("(" + ", ".join(f"{weight:.2f}" for weight in average["weights"]) + ")"))
-        yield Row(label + _search(average), tuple(cells))
+        average = columns[AVERAGE][columns[AVERAGE]["label"] == label].iloc[0]
+        cells = {task: method_lines.row_of(column, label) for task, column in columns.items()}
+        values = {task: method_lines.mean_entry(cell, label in best[task]) for task, cell in cells.items()}
+        entries = [_trainings(average), values[AVERAGE]]
+        if has_interval:
+            entries.append(method_lines.interval_entry(average))
+        entries += [values[task] for task in tasks]
+        entries.append(Entry("(" + ", ".join(f"{weight:.2f}" for weight in average["weights"]) + ")"))
+        yield Row(label + _search_setting(average), tuple(entries))
 
-    heads = ["trainings", AVERAGE, *(["95 % interval"] if intervals else []), *(t.replace("_", " ") for t in tasks)]
-    weights = "p(" + ", ".join(task.replace("_", " ") for task in tasks) + ")"
-    return Block(title, "", (*heads, weights), _methods.groups(ran, lines))
+    names = [task.replace("_", " ") for task in tasks]
+    interval = [method_lines.INTERVAL_HEAD] if has_interval else []
+    heads = ("trainings", AVERAGE, *interval, *names, f"p({', '.join(names)})")
+    return Block(title, "", heads, method_lines.method_groups(present, lines))
 
 
-def _search(row: pd.Series) -> str:
+def _search_setting(row: pd.Series) -> str:
+    """Setting of the search, as it follows the label of the method; empty without a search."""
     if pd.isna(row["population"]):
         return ""
-    quantile = "" if pd.isna(row["quantile"]) else f", E={row['epochs_ready']:.0f}, Q={row['quantile']:g}"
-    return f", N={row['population']:.0f}{quantile}"
+    exploitation = "" if pd.isna(row["quantile"]) else f", E={row['epochs_ready']:.0f}, Q={row['quantile']:g}"
+    return f", N={row['population']:.0f}{exploitation}"
 
 
-def _trainings(row: pd.Series) -> Cell:
+def _trainings(row: pd.Series) -> Entry:
     if pd.isna(row["trainings"]):
-        return Cell(NOTHING)
-    count = f"{row['trainings']:.3g}"
-    return Cell(count, "" if pd.isna(row["cost"]) else f"({row['cost']})")
+        return Entry(NO_VALUE)
+    return Entry(f"{row['trainings']:.3g}", "" if pd.isna(row["cost"]) else f"({row['cost']})")

@@ -1,4 +1,4 @@
-"""Table A: groups of attributes, and how often each is positive."""
+"""Appendix table A: groups of attributes, and how often each attribute is positive."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from typing import Any
 
 import pandas as pd
 
-from scalarization.tables._render import NOTHING, Block, Cell, Group, Row, Table
+from scalarization.tables.render import NO_VALUE, Block, Entry, Group, Row, Table
 
-NOTE = "Positives of each split, and in parentheses percent of its images. Attributes of a group share one weight."
+NOTE = (
+    "Number of positives in each split, and in parentheses their percentage of the split's images. Attributes of a "
+    "group share one weight."
+)
 
 
-def describe(summary: pd.DataFrame, facts: dict[str, Any]) -> Table:
-    """Describe ``analysis.table_a``'s summary."""
+def describe(summary: pd.DataFrame, metadata: dict[str, Any]) -> Table:
+    """Describe the summary of ``analysis.table_a``."""
     sizes = summary.drop_duplicates("split").set_index("split")["images"]
     counted = summary["positives"].notna().any()
     groups = [
@@ -21,9 +24,9 @@ def describe(summary: pd.DataFrame, facts: dict[str, Any]) -> Table:
             [
                 Row(
                     str(attribute).replace("_", " "),
-                    tuple(_cell(row) for _, row in found.iterrows()) if counted else (),
+                    tuple(_entry(row) for _, row in splits.iterrows()) if counted else (),
                 )
-                for attribute, found in rows.groupby("attribute", sort=False)
+                for attribute, splits in rows.groupby("attribute", sort=False)
             ],
         )
         for group, rows in summary.groupby("group", sort=False)
@@ -32,5 +35,7 @@ def describe(summary: pd.DataFrame, facts: dict[str, Any]) -> Table:
     return Table([Block(summary["benchmark"].iloc[0], "", heads, groups)], [NOTE] if counted else [])
 
 
-def _cell(row: pd.Series) -> Cell:
-    return Cell(NOTHING) if pd.isna(row["positives"]) else Cell(f"{row['positives']:,}", f"({row['percent']:.1f} %)")
+def _entry(row: pd.Series) -> Entry:
+    if pd.isna(row["positives"]):
+        return Entry(NO_VALUE)
+    return Entry(f"{row['positives']:,}", f"({row['percent']:.1f} %)")

@@ -1,4 +1,4 @@
-"""R table 1b: formulas beside measured time and peak memory, methods by numbers of tasks."""
+"""Rebuttal table 1b: formulas of a step's time and memory, and measured time and memory by number of tasks."""
 
 from __future__ import annotations
 
@@ -7,70 +7,76 @@ from typing import Any
 
 import pandas as pd
 
-from scalarization.tables import _methods
-from scalarization.tables._render import NOTHING, Block, Cell, Row, Table
+from scalarization.plotting.labels import TIMES
+from scalarization.tables import method_lines
+from scalarization.tables.render import EMPTY, NO_VALUE, Block, Entry, Row, Table
 
 #: Column of the summary -> head.
 FORMULAS = {
-    "forward_passes": "forward",
-    "backward_passes": "backward",
+    "forward_passes": "forward passes",
+    "backward_passes": "backward passes",
     "additional_computation": "extra computation",
     "additional_storage": "extra storage",
 }
+#: Marks methods that the paper's table does not have.
+NOT_REPORTED = "‡"
 NOTES = [
-    "Formulas are relative to a step of uniform scalarization, in T tasks and N models; storage in gradients. "
-    "In brackets the paper's, where ours differs; ‡ not in the paper's table. Under multi-domain learning without "
-    "BatchNorm the batch is split by domain, and T backward passes cost about one.",
-    "Time per step and peak memory relative to uniform, measured side by side; small: uniform itself.",
+    "Formulas are relative to a step of uniform scalarization, for T tasks and N models. Storage counts gradients. "
+    f"Brackets: the paper's formula where it differs from ours. {NOT_REPORTED}: not in the paper's table. In "
+    "multi-domain learning without BatchNorm each batch is split by domain. Then T backward passes take about as long "
+    "as one.",
+    "Time per step and peak memory are relative to uniform scalarization and were measured side by side. Small row: "
+    "absolute values of uniform scalarization.",
 ]
 
 
-def describe(summary: pd.DataFrame, facts: dict[str, Any]) -> Table:
-    """Describe ``analysis.table_costs``'s summary."""
+def describe(summary: pd.DataFrame, metadata: dict[str, Any]) -> Table:
+    """Describe the summary of ``analysis.table_costs``."""
     blocks = [_block(rows) for _, rows in summary.groupby(["benchmark", "architecture", "batch_size"], sort=False)]
-    device = (facts.get("environment") or {}).get("device")
+    device = (metadata.get("environment") or {}).get("device")
     return Table(blocks, [*NOTES, *([f"Measured on: {device}."] if device else [])])
 
 
 def _block(rows: pd.DataFrame) -> Block:
     first = rows.iloc[0]
     counts = sorted(int(count) for count in rows["tasks"].dropna().unique())
-    heads = [*FORMULAS.values(), *(f"{what}, T={count}" for what in ("time", "memory") for count in counts)]
+    heads = [*FORMULAS.values(), *(f"{quantity}, T={count}" for quantity in ("time", "memory") for count in counts)]
 
     def lines(method: str, label: str) -> Iterator[Row]:
-        found = rows[rows["method"] == method]
-        formulas = [_formula(found.iloc[0], name) for name in FORMULAS]
-        of_count = [found[found["tasks"] == count] for count in counts]
-        ratios = [_ratio(part, name) for name in ("time_ratio", "memory_ratio") for part in of_count]
-        known = pd.notna(found.iloc[0]["reported_forward_passes"])
-        yield Row(label if known else f"{label}‡", (*formulas, *ratios))
+        of_method = rows[rows["method"] == method]
+        formulas = [_formula(of_method.iloc[0], name) for name in FORMULAS]
+        by_count = [of_method[of_method["tasks"] == count] for count in counts]
+        ratios = [_ratio(part, name) for name in ("time_ratio", "memory_ratio") for part in by_count]
+        reported = pd.notna(of_method.iloc[0]["reported_forward_passes"])
+        yield Row(label if reported else f"{label}{NOT_REPORTED}", (*formulas, *ratios))
         if method == "uniform":
-            absolute = [_milliseconds(part) for part in of_count] + [_mebibytes(part) for part in of_count]
-            yield Row("measured", (*[Cell("")] * len(FORMULAS), *absolute), minor=True)
+            absolute = [_milliseconds(part) for part in by_count] + [_mebibytes(part) for part in by_count]
+            yield Row("measured", (*[EMPTY] * len(FORMULAS), *absolute), minor=True)
 
     title = f"{first['benchmark']}, {first['architecture']}, batches of {first['batch_size']}"
-    return Block(title, "", tuple(heads), _methods.groups(rows, lines))
+    return Block(title, "", tuple(heads), method_lines.method_groups(rows, lines))
 
 
-def _formula(row: pd.Series, name: str) -> Cell:
-    ours, theirs = row[name], row[f"reported_{name}"]
+def _formula(row: pd.Series, name: str) -> Entry:
+    """Our formula, and in brackets the reported one if it is another."""
+    ours, reported = row[name], row[f"reported_{name}"]
     if pd.isna(ours):
-        return Cell(NOTHING if pd.isna(theirs) else _powers(f"[{theirs}]"))
-    differs = pd.notna(theirs) and theirs != ours
-    return Cell(_powers(ours), _powers(f"[{theirs}]") if differs else "")
+        return Entry(NO_VALUE if pd.isna(reported) else _with_powers(f"[{reported}]"))
+    differs = pd.notna(reported) and reported != ours
+    return Entry(_with_powers(ours), _with_powers(f"[{reported}]") if differs else "")
 
 
-def _powers(text: str) -> str:
+def _with_powers(text: str) -> str:
     return text.replace("^2", "²")
 
 
-def _ratio(found: pd.DataFrame, name: str) -> Cell:
-    return Cell(f"{found[name].iloc[0]:.2f}×") if len(found) else Cell(NOTHING)
+def _ratio(rows: pd.DataFrame, name: str) -> Entry:
+    return Entry(f"{rows[name].iloc[0]:.2f}{TIMES}") if len(rows) else Entry(NO_VALUE)
 
 
-def _milliseconds(found: pd.DataFrame) -> Cell:
-    return Cell(f"{1000 * found['seconds_per_step'].iloc[0]:.3g} ms") if len(found) else Cell(NOTHING)
+def _milliseconds(rows: pd.DataFrame) -> Entry:
+    return Entry(f"{1000 * rows['seconds_per_step'].iloc[0]:.3g} ms") if len(rows) else Entry(NO_VALUE)
 
 
-def _mebibytes(found: pd.DataFrame) -> Cell:
-    return Cell(f"{found['peak_bytes'].iloc[0] / 2**20:.3g} MiB") if len(found) else Cell(NOTHING)
+def _mebibytes(rows: pd.DataFrame) -> Entry:
+    return Entry(f"{rows['peak_bytes'].iloc[0] / 2**20:.3g} MiB") if len(rows) else Entry(NO_VALUE)

@@ -1,4 +1,4 @@
-"""Main-text tables 1 and 2: a block per benchmark, methods by capacities, averages over tasks."""
+"""Main-text tables 1 and 2: averages over tasks, one block per benchmark, methods by capacities."""
 
 from __future__ import annotations
 
@@ -7,55 +7,62 @@ from typing import Any
 
 import pandas as pd
 
-from scalarization.analysis import _names
-from scalarization.figures import _style
-from scalarization.tables import _methods
-from scalarization.tables._render import Block, Cell, Row, Table
+from scalarization.analysis import names
+from scalarization.plotting.labels import NOT_RUN
+from scalarization.tables import method_lines
+from scalarization.tables.render import Block, Entry, Row, Table
 
-#: Head of the column of what the authors' poster reports.
+#: Head of the column of numbers of the authors' poster.
 POSTER = "poster"
-NOTE_POSTER = "Poster: as on the authors' poster, which does not state the capacity."
+NOTE_POSTER = "Poster: numbers of the authors' poster, which does not state the capacity."
+#: Has a block of its own, below the block of the metric that it complements.
+BALANCED_ACCURACY = "balanced_accuracy"
 
 
-def describe(summary: pd.DataFrame, facts: dict[str, Any]) -> Table:
-    """Describe ``analysis.table_main``'s summary."""
+def describe(summary: pd.DataFrame, metadata: dict[str, Any]) -> Table:
+    """Describe the summary of ``analysis.table_main``."""
     poster = summary[summary["architecture"].isna()]
-    rows = summary[summary["architecture"].notna()]
-    keys = ["benchmark", "task_set", "variant"]
+    measured = summary[summary["architecture"].notna()]
     blocks = []
-    for (benchmark, task_set, variant), found in rows.groupby(keys, sort=False):
-        of_benchmark = rows[rows["benchmark"] == benchmark]
-        names = {"task_set": task_set, "variant": variant}
-        name = ", ".join([benchmark, *(n for column, n in names.items() if of_benchmark[column].nunique() > 1)])
-        qualities = [m for m in found["metric"].dropna().unique() if m != "balanced_accuracy"]
-        for metric in found["metric"].dropna().unique() if qualities else [None]:
-            shown = found[(found["metric"] == metric) | found["metric"].isna()] if metric else found
-            beside = poster[poster["benchmark"] == benchmark] if metric == "accuracy" else poster.iloc[:0]
-            label = name if metric in (*qualities, None) else f"{name}, {metric.replace('_', ' ')}"
-            blocks.append(_block(label, shown, beside))
-    notes = _methods.notes(rows)
+    for (benchmark, task_set, variant), rows in measured.groupby(["benchmark", "task_set", "variant"], sort=False):
+        of_benchmark = measured[measured["benchmark"] == benchmark]
+        details = {"task_set": task_set, "variant": variant}
+        title = ", ".join([benchmark, *(d for column, d in details.items() if of_benchmark[column].nunique() > 1)])
+        metrics = list(rows["metric"].dropna().unique())
+        if metrics in ([], [BALANCED_ACCURACY]):
+            blocks.append(_block(title, rows, poster.iloc[:0]))
+            continue
+        for metric in metrics:
+            poster_rows = poster[poster["benchmark"] == benchmark] if metric == "accuracy" else poster.iloc[:0]
+            metric_title = f"{title}, {metric.replace('_', ' ')}" if metric == BALANCED_ACCURACY else title
+            blocks.append(_block(metric_title, rows[(rows["metric"] == metric) | rows["metric"].isna()], poster_rows))
+    notes = method_lines.notes(measured)
     return Table(blocks, [*notes, NOTE_POSTER] if len(poster) else notes)
 
 
-def _block(name: str, rows: pd.DataFrame, poster: pd.DataFrame) -> Block:
+def _block(title: str, rows: pd.DataFrame, poster: pd.DataFrame) -> Block:
     if not rows["present"].any():
-        return Block(name, "", (), [], _style.NOT_RUN)
-    places = list(rows.groupby("architecture", sort=False))
-    best = [_methods.best(found) for _, found in places]
-    ran = rows[rows["method"].notna()]
-    beside = poster[poster["label"].isin(ran["label"])]
+        return Block.not_run(title)
+    columns = list(rows.groupby("architecture", sort=False))
+    best = [method_lines.best_labels(of_capacity) for _, of_capacity in columns]
+    present = rows[rows["method"].notna()]
+    poster = poster[poster["label"].isin(present["label"])]
 
     def lines(method: str, label: str) -> Iterator[Row]:
-        cells, theirs = [], []
-        for (_, found), winners in zip(places, best, strict=True):
-            row = _methods.pick(found, label) if found["present"].all() else None
-            cells.append(_methods.value(row, label in winners) if found["present"].all() else Cell(_style.NOT_RUN))
-            theirs.append(_methods.reported(row))
-        if len(beside):
-            cells.append(_methods.reported(_methods.pick(beside, label)))
-        yield Row(label, tuple(cells))
-        if any(cell.text for cell in theirs):
-            yield Row("reported", tuple(theirs), minor=True)
+        entries, reported = [], []
+        for (_, of_capacity), best_of_capacity in zip(columns, best, strict=True):
+            if of_capacity["present"].all():
+                row = method_lines.row_of(of_capacity, label)
+                entries.append(method_lines.mean_entry(row, label in best_of_capacity))
+            else:
+                row = None
+                entries.append(Entry(NOT_RUN))
+            reported.append(method_lines.reported_entry(row))
+        if len(poster):
+            entries.append(method_lines.reported_entry(method_lines.row_of(poster, label)))
+        yield Row(label, tuple(entries))
+        if any(entry.text for entry in reported):
+            yield Row("reported", tuple(reported), minor=True)
 
-    heads = [str(architecture) for architecture, _ in places]
-    return Block(name, "", (*heads, *([POSTER] if len(beside) else [])), _methods.groups(ran, lines, _names.order))
+    heads = (*(str(architecture) for architecture, _ in columns), *([POSTER] if len(poster) else []))
+    return Block(title, "", heads, method_lines.method_groups(present, lines, names.order))

@@ -1,67 +1,77 @@
-"""Tables B, C, D: a block per capacity, methods by tasks."""
+"""Appendix tables B, C and D: one block per capacity, methods by tasks."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from scalarization.analysis._names import AVERAGE
-from scalarization.figures import _style
-from scalarization.tables import _methods
-from scalarization.tables._render import Block, Row, Table
+from scalarization.analysis.names import AVERAGE
+from scalarization.tables import method_lines
+from scalarization.tables.render import Block, Entry, Row, Table
 
-PLACE = ["benchmark", "task_set", "variant", "architecture"]
-
-
-def describe(summary: pd.DataFrame, facts: dict[str, Any]) -> Table:
-    """Describe ``analysis.table_methods``'s summary."""
-    names = [column for column in PLACE[1:3] if summary[column].nunique() > 1]
-    blocks = [_block(rows, names) for _, rows in summary.groupby(PLACE, sort=False)]
-    return Table(blocks, _methods.notes(summary))
+BLOCK_COLUMNS = ["benchmark", "task_set", "variant", "architecture"]
 
 
-def title(place: pd.Series, names: list[str]) -> str:
-    """Name of a capacity, with the columns ``names`` before it."""
-    shared = "" if pd.isna(place["shared_layers"]) else f", {int(place['shared_layers'])} shared decoder layers"
-    family = place["architecture"].split("_")[0]
-    family = "ViT" if family == "vit" else re.sub(r"^resnet", "ResNet-", family)
-    layers = int(place["depth"])
-    depth = f", {layers} layer{'s' * (layers > 1)}" if family == "ViT" else ""
-    return ", ".join(
-        [place["benchmark"], *(place[n] for n in names), f"{family}{depth}, width {int(place['width'])}{shared}"]
-    )
+class Column(NamedTuple):
+    """A column of the table.
+
+    Attributes:
+        head: Its head.
+        rows: Rows of the summary, one per line.
+        is_interval: Whether it has the intervals of the means, else the means.
+    """
+
+    head: str
+    rows: pd.DataFrame
+    is_interval: bool = False
 
 
-def _block(rows: pd.DataFrame, names: list[str]) -> Block:
-    name = title(rows.iloc[0], names)
+def describe(summary: pd.DataFrame, metadata: dict[str, Any]) -> Table:
+    """Describe the summary of ``analysis.table_methods``."""
+    title_columns = [column for column in ("task_set", "variant") if summary[column].nunique() > 1]
+    blocks = [_block(rows, title_columns) for _, rows in summary.groupby(BLOCK_COLUMNS, sort=False)]
+    return Table(blocks, method_lines.notes(summary))
+
+
+def _block(rows: pd.DataFrame, title_columns: list[str]) -> Block:
+    title = method_lines.capacity_title(rows.iloc[0], title_columns)
     if not rows["present"].all():
-        return Block(name, "", (), [], _style.NOT_RUN)
-    quality = rows["metric"].iloc[0]
-    main = rows[rows["metric"] == quality]
-    columns = [(AVERAGE, main[main["task"] == AVERAGE], _methods.value)]
-    if main["seeds"].max() > 1:
-        columns.append(("95 % interval", columns[0][1], None))
-    columns += [
-        (f"{metric.replace('_', ' ')}, average", found[found["task"] == AVERAGE], _methods.value)
-        for metric, found in rows.groupby("metric", sort=False)
-        if metric != quality
-    ]
-    tasks = [task for task in main["task"].unique() if task != AVERAGE]
-    columns += [(task.replace("_", " "), main[main["task"] == task], _methods.value) for task in tasks]
-    bold = [_methods.best(found) for _, found, _ in columns]
+        return Block.not_run(title)
+    columns = _columns(rows)
+    best = [method_lines.best_labels(column.rows) for column in columns]
 
     def lines(method: str, label: str) -> Iterator[Row]:
-        picked = [_methods.pick(found, label) for _, found, _ in columns]
-        cells = [
-            write(row, label in winners) if write else _methods.interval(row)
-            for (_, _, write), row, winners in zip(columns, picked, bold, strict=True)
-        ]
-        yield Row(label, tuple(cells))
-        theirs = [_methods.reported(row if write else None) for (_, _, write), row in zip(columns, picked, strict=True)]
-        if any(cell.text for cell in theirs):
-            yield Row("reported", tuple(theirs), minor=True)
+        entries, reported = [], []
+        for column, best_of_column in zip(columns, best, strict=True):
+            row = method_lines.row_of(column.rows, label)
+            entries.append(_entry(column, row, label in best_of_column))
+            reported.append(method_lines.reported_entry(None if column.is_interval else row))
+        yield Row(label, tuple(entries))
+        if any(entry.text for entry in reported):
+            yield Row("reported", tuple(reported), minor=True)
 
-    return Block(name, "", tuple(head for head, _, _ in columns), _methods.groups(main, lines))
+    main = rows[rows["metric"] == rows["metric"].iloc[0]]
+    return Block(title, "", tuple(column.head for column in columns), method_lines.method_groups(main, lines))
+
+
+def _columns(rows: pd.DataFrame) -> list[Column]:
+    """The average and its interval, averages of further metrics, then the tasks."""
+    main_metric = rows["metric"].iloc[0]
+    main = rows[rows["metric"] == main_metric]
+    average = main[main["task"] == AVERAGE]
+    columns = [Column(AVERAGE, average)]
+    if main["seeds"].max() > 1:
+        columns.append(Column(method_lines.INTERVAL_HEAD, average, is_interval=True))
+    for metric, of_metric in rows.groupby("metric", sort=False):
+        if metric != main_metric:
+            columns.append(Column(f"{metric.replace('_', ' ')}, average", of_metric[of_metric["task"] == AVERAGE]))
+    for task in main["task"].unique():
+        if task != AVERAGE:
+            columns.append(Column(task.replace("_", " "), main[main["task"] == task]))
+    return columns
+
+
+def _entry(column: Column, row: pd.Series | None, bold: bool) -> Entry:
+    return method_lines.interval_entry(row) if column.is_interval else method_lines.mean_entry(row, bold)

@@ -1,4 +1,4 @@
-"""Searched small, retrained large: a block per retrained model, a line per model that was searched on."""
+"""Searched on a small model, retrained on a large one: one block per retrained model, one row per searched model."""
 
 from __future__ import annotations
 
@@ -6,58 +6,55 @@ from typing import Any
 
 import pandas as pd
 
-from scalarization.figures import _style
-from scalarization.tables import _methods, table_methods
-from scalarization.tables._render import NOTHING, Block, Cell, Group, Row, Table
+from scalarization.plotting.labels import NOT_RUN, TIMES, format_number
+from scalarization.tables import method_lines
+from scalarization.tables.render import EMPTY, NO_VALUE, Block, Entry, Group, Row, Table
 
-HEADS = ("over uniform", "trainings", "of direct", "search time")
-PLACE = ["benchmark", "task_set", "architecture"]
+HEADS = ("gain over uniform", "trainings", "relative to direct", "search time")
+BLOCK_COLUMNS = ["benchmark", "task_set", "architecture"]
 NOTES = [
-    "Test average over tasks of models retrained on the whole training set with the policy found, ± standard deviation "
-    "over seeds; gain over uniform, paired by seed.",
-    "Trainings: FLOPs of all members of the search and of one retraining, in trainings of the retrained model; beside "
-    "it relative to the direct search. Search time: measured seconds of training and validation, summed over members.",
+    "Average: test average over tasks of models retrained on the whole training set with the policy that the search "
+    "found. ±: standard deviation over seeds. Gain over uniform: paired by seed.",
+    "Trainings: FLOPs of all members of the search and of one retraining, divided by the FLOPs of one training of the "
+    "retrained model. Relative to direct: the same, divided by that of the search on the retrained model itself. "
+    "Search time: measured seconds of training and validation, summed over members.",
 ]
 
 
-def describe(summary: pd.DataFrame, facts: dict[str, Any]) -> Table:
-    """Describe ``analysis.table_search_on``'s summary."""
-    blocks = [_block(rows) for _, rows in summary.groupby(PLACE, sort=False)]
+def describe(summary: pd.DataFrame, metadata: dict[str, Any]) -> Table:
+    """Describe the summary of ``analysis.table_search_on``."""
+    blocks = [_block(rows) for _, rows in summary.groupby(BLOCK_COLUMNS, sort=False)]
     one_seed = not (summary["seeds"] > 1).any()
-    return Table(blocks, [*NOTES, _methods.NOTE_ONE_SEED] if one_seed else NOTES)
+    return Table(blocks, [*NOTES, method_lines.NOTE_ONE_SEED] if one_seed else NOTES)
 
 
 def _block(rows: pd.DataFrame) -> Block:
-    title = table_methods.title(rows.iloc[0], ["task_set"])
+    title = method_lines.capacity_title(rows.iloc[0], ["task_set"])
     if not rows["present"].any():
-        return Block(title, "", (), [], _style.NOT_RUN)
-    intervals = (rows["seeds"] > 1).any()
-    heads = ["average", *(["95 % interval"] if intervals else []), *HEADS]
-    lines = [_line(row, intervals) for _, row in rows.iterrows()]
-    return Block(title, "", tuple(heads), [Group("", lines)])
+        return Block.not_run(title)
+    has_interval = bool((rows["seeds"] > 1).any())
+    heads = ("average", *([method_lines.INTERVAL_HEAD] if has_interval else []), *HEADS)
+    return Block(title, "", heads, [Group("", [_line(row, has_interval) for _, row in rows.iterrows()])])
 
 
-def _line(row: pd.Series, intervals: bool) -> Row:
+def _line(row: pd.Series, has_interval: bool) -> Row:
     label = row["label"]
     if not pd.isna(row["searched_on"]):
         direct = row["searched_on"] == row["architecture"]
         label += f", N={row['population']:.0f}, searched on {'itself' if direct else row['searched_on']}"
     if not row["present"]:
-        return Row(label, (Cell(_style.NOT_RUN), *[Cell("")] * (4 + intervals)))
-    places = _methods.decimals(row["metric"])
-    cells = [Cell(_style.number(row["mean"], places), _spread(row["std"], places))]
-    if intervals:
-        cells.append(_methods.interval(row))
-    gained = not pd.isna(row["gain"]) and row["method"] != "uniform"
-    gain = Cell(_style.number(row["gain"], places, sign=True), _spread(row["gain_std"], places))
-    cells += [
-        gain if gained else Cell(NOTHING),
-        Cell(f"{row['trainings']:.2f}"),
-        Cell(NOTHING if pd.isna(row["of_direct"]) else f"{row['of_direct']:.2f}×"),
-        Cell(NOTHING if pd.isna(row["search_seconds"]) else f"{row['search_seconds']:,.0f} s"),
+        return Row(label, (Entry(NOT_RUN), *[EMPTY] * (len(HEADS) + has_interval)))
+    places = method_lines.decimals(row["metric"])
+    entries = [Entry(format_number(row["mean"], places), method_lines.deviation(row["std"], places))]
+    if has_interval:
+        entries.append(method_lines.interval_entry(row))
+    gain = Entry(NO_VALUE)
+    if not pd.isna(row["gain"]) and row["method"] != "uniform":
+        gain = Entry(format_number(row["gain"], places, sign=True), method_lines.deviation(row["gain_std"], places))
+    entries += [
+        gain,
+        Entry(f"{row['trainings']:.2f}"),
+        Entry(NO_VALUE if pd.isna(row["of_direct"]) else f"{row['of_direct']:.2f}{TIMES}"),
+        Entry(NO_VALUE if pd.isna(row["search_seconds"]) else f"{row['search_seconds']:,.0f} s"),
     ]
-    return Row(label, tuple(cells))
-
-
-def _spread(std: float, places: int) -> str:
-    return "" if pd.isna(std) else f"± {_style.number(std, places)}"
+    return Row(label, tuple(entries))

@@ -1,1 +1,1 @@
-"""Training loop, schedule, evaluation, checkpoints, and the job around them."""
+"""Training loop, steps of each kind of method, evaluation, checkpoints, conflicts, profile, and the jobs that train."""

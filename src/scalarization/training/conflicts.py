@@ -1,27 +1,27 @@
-"""Counting of gradient conflicts while a model trains with uniform weights (paper A 3).
+"""Counting of gradient conflicts while a model trains with uniform weights (appendix 3).
 
 Two task gradients on the shared parameters conflict if and only if their cosine is strictly negative (PCGrad's
-definition). They are taken at every counted step on the batch that the step trains on, at the parameters at which its
-own gradient is taken, through the same stochastic depth:
+definition). At every counted step they are those of the batch that the step trains on, at the parameters at which the
+step's own gradient is computed, through the same stochastic depth:
 
 - Multi-task learning, and multi-domain learning with BatchNorm: T backward passes through the graph of the training
-  step's own forward pass, (3 + 2 T) / 3 steps in all. Nothing is forwarded twice, so running statistics stay as they
-  are.
-- Multi-domain learning without BatchNorm: one gradient per domain, from the images of that domain in the batch, since
-  these are what is trained on and no other image need be drawn. The batch is split by domain, which costs about one
-  step more, whatever T is.
+  step's own forward pass, (3 + 2 T) / 3 steps in all. There is no second forward pass, so running statistics stay as
+  they are.
+- Multi-domain learning without BatchNorm: one gradient per domain, from the images of that domain in the batch; no
+  other images are drawn. The batch is split by domain, which takes about one step more, whatever T is.
 
 With accumulation a task's gradient is that of the whole batch, the sum over micro-batches: conflicts in a micro-batch
-would be those of another batch size, and uniform weights resolve nothing, so that ``resolve`` does not matter here.
+would be those of another batch size. Uniform weights resolve no conflicts, so the recipe's ``resolve`` has no effect.
 
-The network's parameters, their ``.grad`` and the random state come out as without counting, bit for bit.
+Parameters, their ``.grad`` and the random state are the same as without counting, bit for bit.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -29,13 +29,15 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 
 from scalarization import models
-from scalarization.data.device import DeviceData
-from scalarization.experiments import Cell, Member
+from scalarization.config import Recipe
 from scalarization.storage import QUALITY
 from scalarization.training.gradients import Batch, TaskGradients
-from scalarization.training.loop import GradientStep, Trainer
+from scalarization.training.loop import Trainer
+from scalarization.training.objectives import Objective
+from scalarization.training.randomness import forked, get_global_state, set_global_state
+from scalarization.training.steps import ConstantStep
 
-#: Columns of the Jacobian that are held in float64 at once.
+#: Columns of the Jacobian that are converted to float64 at once; bounds the memory.
 COLUMNS = 1 << 14
 
 
@@ -49,52 +51,53 @@ def gramian(jacobian: Tensor) -> Tensor:
 
 
 class ConflictCounts:
-    """What was counted since the beginning of an epoch.
+    """Counts and sums since the beginning of an epoch.
+
+    A gradient is *present* in a step if its norm is finite and positive.
 
     Args:
-        tasks: Number of tasks T.
+        num_tasks: Number of tasks T.
         device: Where the gradients are; nothing is moved from it before :meth:`row`.
     """
 
-    def __init__(self, tasks: int, device: torch.device) -> None:
-        integers = {"dtype": torch.int64, "device": device}
-        reals = {"dtype": torch.float64, "device": device}
-        #: Times that both gradients of a pair were there and conflicted, that both were there, sum of their cosines.
-        self.conflicts = torch.zeros(tasks, tasks, **integers)
-        self.steps = torch.zeros(tasks, tasks, **integers)
-        self.cosine = torch.zeros(tasks, tasks, **reals)
-        #: Times that a task's gradient was there, and sum of its norms.
-        self.present = torch.zeros(tasks, **integers)
-        self.norm = torch.zeros(tasks, **reals)
-        #: Counted steps.
-        self.counted = torch.zeros((), **integers)
+    def __init__(self, num_tasks: int, device: torch.device) -> None:
+        #: By pair [T, T]: steps in which both gradients were present and conflicted; steps in which both were present;
+        #: sum of their cosines over these.
+        self.conflicts = torch.zeros(num_tasks, num_tasks, dtype=torch.int64, device=device)
+        self.steps = torch.zeros(num_tasks, num_tasks, dtype=torch.int64, device=device)
+        self.cosine = torch.zeros(num_tasks, num_tasks, dtype=torch.float64, device=device)
+        #: By task [T]: steps in which its gradient was present; sum of its norms over these.
+        self.present = torch.zeros(num_tasks, dtype=torch.int64, device=device)
+        self.norm = torch.zeros(num_tasks, dtype=torch.float64, device=device)
+        #: Number of counted steps.
+        self.counted = torch.zeros((), dtype=torch.int64, device=device)
 
     def add(self, gram: Tensor) -> None:
         """Count one step.
 
-        A gradient that is zero (its domain is absent from the batch) or not finite has no cosine: its pairs neither
-        conflict nor agree.
+        A gradient that is zero (its domain is absent from the batch) or not finite has no cosine: its pairs are not
+        counted in ``steps``.
 
         Args:
             gram: Scalar products of the tasks' gradients, float64 [T, T].
         """
         norm = gram.diagonal().sqrt()
-        there = norm.isfinite() & (norm > 0)
-        both = there[:, None] & there
+        present = norm.isfinite() & (norm > 0)
+        both = present[:, None] & present
         self.conflicts += both & (gram < 0)
         self.steps += both
         self.cosine += torch.where(both, gram / (norm[:, None] * norm), 0.0)
-        self.present += there
-        self.norm += torch.where(there, norm, 0.0)
+        self.present += present
+        self.norm += torch.where(present, norm, 0.0)
         self.counted += 1
 
     def row(self) -> dict[str, Any]:
-        """Lists, those of pairs in the order (0, 1), (0, 2), ..., (1, 2), ...
+        """The counts as lists; pairs are in the order (0, 1), (0, 2), ..., (1, 2), ...
 
         Returns:
-            By pair ``conflicts``; ``steps``, those in which both gradients were there; ``zero``, those in which one
-            was not; ``mean_cosine`` over ``steps``, None if there are none. By task ``norm``, the mean over steps in
-            which it was there, None if there are none.
+            By pair: ``conflicts``; ``steps``, the steps in which both gradients were present; ``zero``, those in which
+            one was not; ``mean_cosine`` over ``steps``, None without any. By task: ``norm``, the mean over the steps
+            in which the gradient was present, None without any.
         """
         first, second = torch.triu_indices(len(self.norm), len(self.norm), 1, device=self.norm.device)
         steps = self.steps[first, second]
@@ -107,20 +110,20 @@ class ConflictCounts:
         }
 
     def reset(self) -> None:
-        """Begin another epoch."""
+        """Begin another epoch: set everything to 0."""
         for tensor in vars(self).values():
             tensor.zero_()
 
     def state(self) -> dict[str, Tensor]:
-        """Everything from which counting goes on."""
+        """Everything that a resumed run needs."""
         return dict(vars(self))
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Go on from what :meth:`state` returned.
+        """Resume from what :meth:`state` returned.
 
         Raises:
             KeyError: Something is missing.
-            ValueError: It is of another number of tasks.
+            ValueError: The counts are of another number of tasks.
         """
         for name, tensor in vars(self).items():
             if state[name].shape != tensor.shape:
@@ -128,82 +131,100 @@ class ConflictCounts:
             tensor.copy_(state[name])
 
 
-class CountingStep(GradientStep):
-    """The training step of uniform scalarization, which takes the tasks' gradients beside its own.
+class CountingStep(ConstantStep):
+    """The training step of uniform scalarization, which also computes the tasks' gradients.
 
     Args:
-        trainer: The run.
+        network: The network; it is not compiled, since features and head are called apart.
+        objective: Losses.
+        recipe: Number of micro-batches, and of task gradients in one batched pass.
+        device: Where to train.
+        autocast: Makes the context of forward passes.
+        every: Steps from one counted step of an epoch to the next; the first step of an epoch is counted.
     """
 
-    def __init__(self, trainer: CountingTrainer) -> None:
-        super().__init__(trainer)
-        self.task_gradients = TaskGradients(
-            trainer.network, trainer.objective, trainer.autocast, at_once=trainer.recipe["gradients_at_once"]
-        )
-        tasks = len(trainer.cell.tasks)
-        self.counts = ConflictCounts(tasks, trainer.device)
-        self._every = trainer.cell.specification["conflicts"]["every"]
-        self._jacobian = torch.zeros(tasks, self.task_gradients.size, device=trainer.device)
-        self._losses = torch.zeros(tasks, device=trainer.device)
-        self._counting = False
+    def __init__(
+        self,
+        network: nn.Module,
+        objective: Objective,
+        recipe: Recipe,
+        device: torch.device,
+        autocast: Callable[[], contextlib.AbstractContextManager],
+        every: int,
+    ) -> None:
+        super().__init__(network, network, objective, None, recipe, device, autocast)
+        self.task_gradients = TaskGradients(network, objective, autocast, at_once=recipe.gradients_at_once)
+        self.counts = ConflictCounts(self.num_tasks, device)
+        self._every = every
+        self._jacobian = torch.zeros(self.num_tasks, self.task_gradients.size, device=device)
+        self._losses = torch.zeros(self.num_tasks, device=device)
+        self._counts_this_step = False
         self._features: Tensor | None = None
 
-    def __call__(self, batch: Batch, seed: int) -> Tensor:
-        """Gradient of a batch, as without counting; every k-th step of an epoch is counted, from its first on."""
-        self._counting = self.trainer.step % self.trainer.steps_per_epoch % self._every == 0
-        if not self._counting:
-            return super().__call__(batch, seed)
+    def __call__(self, batch: Batch, weights: Sequence[float], index: int, seed: int) -> Tensor:
+        """Add the gradient of a batch, as without counting, and count its conflicts if it is the step's turn."""
+        self._counts_this_step = index % self._every == 0
+        if not self._counts_this_step:
+            return super().__call__(batch, weights, index, seed)
         self._jacobian.zero_()
         if self.task_gradients.split_by_domain:
             # Before the training step, so that the two do not hold their graphs at the same time.
-            self._add_by_domain(batch.micro_batches(self.micro_batches) if self.micro_batches > 1 else [batch])
-        loss = super().__call__(batch, seed)
+            self._add_by_domain(batch.micro_batches(self.num_micro_batches))
+        loss = super().__call__(batch, weights, index, seed)
         self._features = None
         self.counts.add(gramian(self._jacobian))
         return loss
 
-    def forward(self, images: Tensor) -> Tensor:
-        """The network's logits; keeps what :meth:`observe` needs of this forward pass."""
-        network = self.trainer.network
-        if not self._counting or self.task_gradients.split_by_domain:
-            return network(images)
-        self._features = models.features(network, images)
-        return models.head(network)(self._features)
+    @property
+    def _uses_training_graph(self) -> bool:
+        return self._counts_this_step and not self.task_gradients.split_by_domain
 
-    def observe(self, part: Batch, logits: Tensor) -> None:
+    def predict(self, images: Tensor) -> Any:
+        """The network's predictions; keeps the features for :meth:`before_backward`."""
+        if not self._uses_training_graph:
+            return self.network(images)
+        self._features = models.features(self.network, images)
+        return models.head(self.network)(self._features)
+
+    def before_backward(self, part: Batch, logits: Any) -> None:
         """Add the tasks' gradients of a (micro-)batch through the training step's own graph."""
-        if not self._counting or self.task_gradients.split_by_domain:
+        if not self._uses_training_graph or self._features is None:
             return
-        with self.trainer.autocast():
-            losses = self.trainer.objective.task_losses(logits, part.labels, part.domains, part.counts)
+        with self.autocast():
+            losses = self.objective.task_losses(logits, part.labels, part.domains, part.counts)
         self.task_gradients.add_from(self._features, losses, self._jacobian)
 
     def _add_by_domain(self, parts: list[Batch]) -> None:
-        device = self.trainer.device
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        with forked(self.device):
             for part in parts:
                 # Every domain's pass draws as much as the training step's pass over the whole part will.
-                random = _random_state(device)
+                states = get_global_state(self.device)
                 for domain in part.domains.unique().tolist():
-                    _set_random_state(random, device)
-                    with stochastic_depth_of(self.trainer.network, len(part.images), part.domains == domain):
+                    set_global_state(self.device, states)
+                    with stochastic_depth_of(self.network, len(part.images), part.domains == domain):
                         self.task_gradients.add(part.only(domain), self._jacobian, self._losses)
+
+    def state(self) -> dict[str, Any]:
+        """The counts of the epoch that is not finished."""
+        return self.counts.state()
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`state` returned."""
+        self.counts.load_state(state)
 
 
 class CountingTrainer(Trainer):
-    """A run of uniform scalarization that counts conflicts. Its rows are one per epoch, see :meth:`evaluate_epoch`.
+    """A run of uniform scalarization that counts conflicts. It has one row per epoch, see :meth:`evaluate_epoch`.
 
-    Args:
-        cell: Specification, with ``conflicts``.
-        member: Weights and seed.
-        data: Images of at least the cell's domains.
-        device: Where to train.
+    Arguments are those of :class:`Trainer`; the cell's specification has ``count_every``.
     """
 
-    def __init__(self, cell: Cell, member: Member, data: DeviceData, device: torch.device) -> None:
-        super().__init__(cell, member, data, device)
-        self.gradients = CountingStep(self)
-        self.forward = self.gradients.forward
+    method_step: CountingStep
+
+    def build_step(self) -> CountingStep:
+        """The step that counts."""
+        every = self.cell.specification.count_every or 1
+        return CountingStep(self.network, self.objective, self.recipe, self.device, self.autocast, every)
 
     def evaluate_epoch(self) -> None:
         """Add the row of the epoch that has just ended.
@@ -212,48 +233,38 @@ class CountingTrainer(Trainer):
         the validation split), and what :meth:`ConflictCounts.row` returns.
         """
         began = time.perf_counter()
-        found = self.validate()
-        metric = next(m for m in QUALITY if all(m in values for values in found.values()))
+        validation = self.validate()
+        metric = next(m for m in QUALITY if all(m in metrics for metrics in validation.values()))
         self.rows.append(
             {
                 "epoch": self.epoch,
-                "train_loss": self.mean_loss,
+                "train_loss": self.take_mean_loss(),
                 "metric": metric,
-                "validation": sum(values[metric] for values in found.values()) / len(found),
-                **self.gradients.counts.row(),
+                "validation": sum(metrics[metric] for metrics in validation.values()) / len(validation),
+                **self.method_step.counts.row(),
             }
         )
-        self.gradients.counts.reset()
-        self.loss_sum.zero_()
-        self.loss_steps = 0
+        self.method_step.counts.reset()
         self.evaluation_seconds += time.perf_counter() - began
-
-    def extra_state(self) -> dict[str, Any]:
-        """The counts of the epoch that is not finished."""
-        return {"conflicts": self.gradients.counts.state()}
-
-    def load_extra_state(self, content: dict[str, Any]) -> None:
-        """Take back what :meth:`extra_state` returned."""
-        self.gradients.counts.load_state(content["conflicts"])
 
 
 @contextlib.contextmanager
 def stochastic_depth_of(network: nn.Module, size: int, rows: Tensor) -> Iterator[None]:
-    """Make stochastic depth draw as for a whole batch and apply what falls on some of its images.
+    """Make stochastic depth draw for a whole batch and apply the draws of some of its images.
 
     Args:
-        network: Is given these images only.
-        size: Images in the whole batch.
-        rows: Which of them [size], true or false.
+        network: The network; inside, it gets these images only.
+        size: Number of images in the whole batch.
+        rows: Which of them the network gets [size], true or false.
     """
     layers = [m for m in network.modules() if isinstance(m, DropPath)]
 
-    def of_whole(layer: DropPath, images: Tensor) -> Tensor:
+    def drop_as_in_whole_batch(layer: DropPath, images: Tensor) -> Tensor:
         ones = images.new_ones((size, *[1] * (images.ndim - 1)))
         return images * DropPath.forward(layer, ones)[rows]
 
     for layer in layers:
-        layer.forward = lambda images, layer=layer: of_whole(layer, images)
+        layer.forward = functools.partial(drop_as_in_whole_batch, layer)
     try:
         yield
     finally:
@@ -263,14 +274,3 @@ def stochastic_depth_of(network: nn.Module, size: int, rows: Tensor) -> Iterator
 
 def _means(sums: Tensor, counts: Tensor) -> list[float | None]:
     return [s / n if n else None for s, n in zip(sums.tolist(), counts.tolist(), strict=True)]
-
-
-def _random_state(device: torch.device) -> list[Tensor]:
-    states = [torch.get_rng_state()]
-    return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
-
-
-def _set_random_state(states: list[Tensor], device: torch.device) -> None:
-    torch.set_rng_state(states[0])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(states[1], device)

@@ -1,74 +1,55 @@
-"""What dense models predict for a few test images: kept with each run, gathered into one file per cell. No torch."""
+"""Predictions of dense models for a few test images: from records of runs to one file per shard and cell. No torch."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from scalarization.experiments import Cell, Plan, Share
-from scalarization.storage import EXAMPLE_SCHEMA, write_table
-from scalarization.training.records import RunRecord
+from scalarization.plan.cells import Cell, Shard
+from scalarization.storage import EXAMPLE_SCHEMA, read_example_file, write_example_file
+from scalarization.training.records import EXAMPLE_COLUMNS, RunRecord
 
-logger = logging.getLogger(__name__)
-#: The columns that a run itself knows; the others say which run it is.
-OWN = ("example", "content", "task", "shape", "values")
+if TYPE_CHECKING:
+    from scalarization.plan import Plan
 
 
-def write_examples(record: RunRecord, rows: list[dict[str, Any]]) -> None:
-    """Keep a run's predictions, as ``DenseObjective.examples`` returns them; nothing if there are none."""
-    if rows:
-        schema = pa.schema([EXAMPLE_SCHEMA.field(name) for name in OWN])
-        write_table(record.examples_file, pa.Table.from_pylist(rows, schema))
-
-
-def has_examples(record: RunRecord) -> bool:
-    """Whether a run's predictions are there and readable."""
-    try:
-        pq.read_metadata(record.examples_file)
-    except FileNotFoundError:
-        return False
-    except (pa.ArrowInvalid, OSError) as error:
-        logger.warning("%s: not readable (%s), the run is trained again", record.examples_file, error)
-        return False
-    return True
-
-
-def share_examples(plan: Plan, share: Share, records: Sequence[tuple[dict[str, Any], RunRecord]]) -> None:
-    """Gather the predictions of a share's runs; images and targets, which all have in common, once.
+def gather_examples(plan: Plan, shard: Shard, records: Sequence[tuple[dict[str, Any], RunRecord]]) -> None:
+    """Write the predictions of a shard's runs; images and targets, which all runs have in common, only once.
 
     Args:
         plan: The preset.
-        share: Of a cell; nothing is done if it has no maps.
+        shard: A shard; nothing is done unless its tasks are dense.
         records: Identity (the columns of a run file that tell runs apart) and record of every run.
     """
-    file = plan.examples_file(share)
+    file = plan.paths.examples_file(shard)
     if file is None:
         return
     tables = []
     for number, (identity, record) in enumerate(records):
-        own = pq.read_table(record.examples_file)
+        examples = record.read_examples()
         if number:
-            own = _predictions(own)
+            examples = _predictions(examples)
         columns = {
-            name: own[name] if name in OWN else pa.array([identity[name]] * len(own), EXAMPLE_SCHEMA.field(name).type)
+            name: examples[name]
+            if name in EXAMPLE_COLUMNS
+            else pa.array([identity[name]] * len(examples), EXAMPLE_SCHEMA.field(name).type)
             for name in EXAMPLE_SCHEMA.names
         }
         tables.append(pa.table(columns, EXAMPLE_SCHEMA))
-    write_table(file, pa.concat_tables(tables))
+    write_example_file(file, pa.concat_tables(tables))
 
 
 def merge_examples(plan: Plan, cell: Cell) -> None:
-    """Put the predictions of a cell's shares together into the cell's own file; nothing if it has no maps."""
-    file = plan.examples_file(Share(cell))
+    """Join the predictions of a cell's shards into the cell's own file; nothing unless its tasks are dense."""
+    file = plan.paths.examples_file(Shard(cell))
     if file is None:
         return
-    tables = [pq.read_table(plan.examples_file(share)) for share in plan.shares(cell)]
-    write_table(file, pa.concat_tables([tables[0], *(_predictions(table) for table in tables[1:])]))
+    files = [plan.paths.examples_file(shard) for shard in plan.shards(cell)]
+    first, *others = (read_example_file(file) for file in files if file)
+    write_example_file(file, pa.concat_tables([first, *(_predictions(table) for table in others)]))
 
 
 def _predictions(table: pa.Table) -> pa.Table:

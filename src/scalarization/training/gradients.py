@@ -1,17 +1,17 @@
-"""Gradients of every task, the cheap way round.
+"""Gradients of the losses of all tasks, at the lowest known cost.
 
-Multi-task learning: every loss touches every image, so T backward passes through the backbone are needed; the heads
-are gone through once, and the passes share the forward pass: (1 + 2 T) / 3 steps of uniform scalarization. On a CPU
-they are taken one after the other, on CUDA batched (``torch.vmap``).
+Multi-task learning: every loss depends on every image, so T backward passes through the backbone are needed. The heads
+are passed once, and the passes share the forward pass: (1 + 2 T) / 3 steps of uniform scalarization. On a CPU the
+passes follow one another, on CUDA they are batched (``torch.vmap``).
 
 Multi-domain learning without BatchNorm: an image belongs to one domain, so the batch is split by domain, and all T
-gradients together cost about one step. With BatchNorm the split would change the statistics, which belong to the
-whole batch: then the passes are taken as in multi-task learning, at the same cost (4.3 steps for six domains).
+gradients together take about one step. With BatchNorm the split would change the statistics, which belong to the
+whole batch: then gradients are computed as in multi-task learning, at the same cost (4.3 steps for six domains).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from scalarization import models
-from scalarization.methods._base import flatten
+from scalarization.methods.base import flatten
 from scalarization.training.objectives import Objective
 
 
@@ -31,8 +31,8 @@ class Batch:
         images: float [B, C, H, W].
         labels: [B] or [B, A]; dense prediction: [B, sum of channels, H, W].
         domains: Number of each image's domain [B].
-        counts: What means over the whole batch are divided by: images of each domain [D]; dense prediction: known
-            values of each task [T].
+        counts: Denominators of means over the whole batch, as :meth:`Objective.counts` returns them: images of each
+            domain [D]; dense prediction: known values of each task [T].
     """
 
     images: Tensor
@@ -41,9 +41,11 @@ class Batch:
     counts: Tensor
 
     def micro_batches(self, number: int) -> list[Batch]:
-        """Cut into ``number`` parts; their losses add up to the whole batch's."""
-        parts = zip(*(t.chunk(number) for t in (self.images, self.labels, self.domains)), strict=True)
-        return [Batch(*part, self.counts) for part in parts]
+        """Cut into ``number`` parts, whose losses add up to the whole batch's; one part is the batch itself."""
+        if number == 1:
+            return [self]
+        parts = zip(self.images.chunk(number), self.labels.chunk(number), self.domains.chunk(number), strict=True)
+        return [Batch(images, labels, domains, self.counts) for images, labels, domains in parts]
 
     def only(self, domain: int) -> Batch:
         """The images of one domain."""
@@ -59,7 +61,12 @@ class TaskGradients:
         objective: Losses.
         autocast: Makes the context of forward passes.
         include_heads: Whether the heads' parameters count as shared.
-        at_once: CUDA: backward passes batched at once (bounds memory); None: all.
+        at_once: CUDA: number of backward passes in one batch (bounds memory); None: all.
+
+    Attributes:
+        shared: Parameters that the task gradients are of.
+        size: Their number P.
+        split_by_domain: Whether each task's gradient is computed from the images of its domain alone.
     """
 
     def __init__(
@@ -85,12 +92,14 @@ class TaskGradients:
         self.split_by_domain = not one_dataset and not normalised
 
     def add(self, batch: Batch, jacobian: Tensor, losses: Tensor) -> None:
-        """Add one (micro-)batch's gradients and losses; the heads' (mean over tasks) are added to their ``.grad``.
+        """Add one (micro-)batch's gradients and losses.
+
+        Gradients of heads that are not shared (their mean over tasks) are added to the parameters' ``.grad``.
 
         Args:
             batch: The images.
-            jacobian: [T, P], row t gets the gradient of L_t on the shared parameters.
-            losses: [T].
+            jacobian: [T, P]; the gradient of L_t on the shared parameters is added to row t.
+            losses: [T]; the losses are added.
         """
         if self.split_by_domain:
             self._add_by_domain(batch, jacobian, losses)
@@ -114,40 +123,42 @@ class TaskGradients:
             features = models.features(self.network, batch.images)
             leaf = features.detach().requires_grad_()
             logits = models.head(self.network)(leaf)
-            found = self.objective.task_losses(logits, batch.labels, batch.domains, batch.counts)
-        losses += found.detach()
-        heads_at = jacobian.shape[1] - sum(p.numel() for p in self.heads) if self.heads_shared else jacobian.shape[1]
+            task_losses = self.objective.task_losses(logits, batch.labels, batch.domains, batch.counts)
+        losses += task_losses.detach()
+        heads_start = self._heads_start()
         cotangents = []
-        for task, loss in enumerate(found):
+        for task, loss in enumerate(task_losses):
             at_features, *at_heads = torch.autograd.grad(
                 loss, [leaf, *self.heads], retain_graph=True, materialize_grads=True
             )
             cotangents.append(at_features)
             if self.heads_shared:
-                jacobian[task, heads_at:] += torch.cat([g.reshape(-1) for g in at_heads])
+                jacobian[task, heads_start:] += torch.cat([g.reshape(-1) for g in at_heads])
             else:
-                for parameter, gradient in zip(self.heads, at_heads, strict=True):
-                    gradient = (gradient / len(found)).contiguous()  # fused optimisers take memory as it lies
-                    parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
-        self._add_backbone(features, cotangents, jacobian[:, :heads_at])
+                add_to_grad(self.heads, at_heads, len(task_losses))
+        self._add_backbone(features, cotangents, jacobian[:, :heads_start])
 
     def add_from(self, features: Tensor, losses: Tensor, jacobian: Tensor) -> None:
-        """Add gradients by task where the forward pass is there already; its graph is kept, no ``.grad`` is touched.
+        """Add gradients by task from an existing forward pass; its graph is kept, and no ``.grad`` changes.
 
         Args:
-            features: What the heads saw, with its graph.
-            losses: [T], made from ``features`` by the heads.
-            jacobian: [T, P], row t gets the gradient of L_t on the shared parameters.
+            features: Input of the heads, with its graph.
+            losses: [T], computed from ``features`` by the heads.
+            jacobian: [T, P]; the gradient of L_t on the shared parameters is added to row t.
         """
         heads = self.heads if self.heads_shared else []
-        heads_at = jacobian.shape[1] - sum(p.numel() for p in heads)
+        heads_start = self._heads_start()
         cotangents = []
         for task, loss in enumerate(losses):
             at_features, *at_heads = torch.autograd.grad(loss, [features, *heads], retain_graph=True)
             cotangents.append(at_features)
             if heads:
-                jacobian[task, heads_at:] += torch.cat([g.reshape(-1) for g in at_heads])
-        self._add_backbone(features, cotangents, jacobian[:, :heads_at], keep_graph=True)
+                jacobian[task, heads_start:] += torch.cat([g.reshape(-1) for g in at_heads])
+        self._add_backbone(features, cotangents, jacobian[:, :heads_start], keep_graph=True)
+
+    def _heads_start(self) -> int:
+        """First column of the heads' parameters in a Jacobian; the number of its columns if heads are not shared."""
+        return self.size - sum(p.numel() for p in self.heads) if self.heads_shared else self.size
 
     def _add_backbone(
         self, features: Tensor, cotangents: list[Tensor], jacobian: Tensor, keep_graph: bool = False
@@ -161,6 +172,14 @@ class TaskGradients:
             return
         row = torch.empty_like(jacobian[0])
         for task, cotangent in enumerate(cotangents):
-            needed = keep_graph or task < len(cotangents) - 1
-            flatten(torch.autograd.grad(features, self.backbone, cotangent, retain_graph=needed), row)
+            retain_graph = keep_graph or task < len(cotangents) - 1
+            flatten(torch.autograd.grad(features, self.backbone, cotangent, retain_graph=retain_graph), row)
             jacobian[task] += row
+
+
+def add_to_grad(parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor], divisor: int) -> None:
+    """Add ``gradients / divisor`` to the parameters' ``.grad``."""
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        # Fused optimisers read memory as it lies.
+        scaled = (gradient / divisor).contiguous()
+        parameter.grad = scaled if parameter.grad is None else parameter.grad + scaled

@@ -1,397 +1,240 @@
-"""One job: trains some cells, or shares of cells, and writes their run files."""
+"""One job: trains some cells, or shards of cells, and writes their run files."""
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from scalarization.config import Config, suggestion
 from scalarization.data.store import Store
-from scalarization.errors import DataError, StoppedError, UserError
-from scalarization.experiments import Cell, Member, Plan, Share
+from scalarization.errors import StoppedError, UserError
 from scalarization.locks import locked
-from scalarization.policies import read_policy
-from scalarization.storage import CONFLICT_SCHEMA, read_metadata, read_run_file, write_run_file, write_table
-from scalarization.training.examples import has_examples, merge_examples, share_examples, write_examples
+from scalarization.plan import fingerprints
+from scalarization.plan.cells import Cell, Run, Shard
+from scalarization.storage import read_metadata, read_run_file, write_run_file, write_table
+from scalarization.training.data import environment, open_data
+from scalarization.training.examples import merge_examples
+from scalarization.training.kinds import CountingRuns, PlainRuns, Row, RunKind, identity
 from scalarization.training.records import RunRecord
-from scalarization.training.stop import Stop
+from scalarization.training.shutdown import GracefulShutdown
 
 if TYPE_CHECKING:
     import torch
 
-    from scalarization.data.dense import DenseDeviceData
-    from scalarization.data.device import DeviceData
-    from scalarization.data.encoded import EncodedData
+    from scalarization.data.base import Data
+    from scalarization.plan import Plan
     from scalarization.training.loop import Trainer
 
-    Data = DeviceData | EncodedData | DenseDeviceData
-
 logger = logging.getLogger(__name__)
+#: Least time between two progress lines of a run, unless it was evaluated.
 LOG_SECONDS = 15
-Row = dict[str, Any]
 
 
-def train_shares(plan: Plan, shares: Sequence[Share], time_limit: float | None) -> None:
-    """Train what is not yet trained, and write one run file per share.
+def train_shards(plan: Plan, shards: Sequence[Shard], time_limit: float | None) -> None:
+    """Train the runs that are not yet trained, and write one run file per shard.
 
     Args:
         plan: The preset.
-        shares: What to train, all of one benchmark.
-        time_limit: Seconds after which the job must have left; it saves its state some time before.
+        shards: What to train, all of one benchmark; weights that a search finds are already in them.
+        time_limit: Seconds after which the job must have exited; it saves its state some time before. None: no limit.
 
     Raises:
-        UserError: Shares of several benchmarks, or CUDA was asked for and is not there.
-        DataError: The prepared store or a search is missing or damaged, or an output cannot be written.
-        StoppedError: The job was asked to stop; its state is saved, and the same call goes on from there.
+        UserError: Shards are of several benchmarks, or CUDA is asked for and not available.
+        DataError: The prepared store is missing or damaged, or an output cannot be written.
+        StoppedError: The job was asked to stop; its state is saved, and the same call resumes from it.
     """
-    _run(_Job, plan, [with_policy(plan, share) for share in shares], time_limit)
+    TrainingJob(plan, shards, PlainRuns(), GracefulShutdown(time_limit)).run()
 
 
 def count_conflicts(plan: Plan, cells: Sequence[Cell], time_limit: float | None) -> None:
-    """Train cells with uniform weights, count gradient conflicts meanwhile, and write one file of counts per cell.
+    """Train cells with uniform weights, count gradient conflicts meanwhile, and write one conflict file per cell.
 
     Args:
         plan: The preset.
         cells: What to train, all of one benchmark.
-        time_limit: As in :func:`train_shares`.
+        time_limit: As in :func:`train_shards`.
 
     Raises:
-        UserError, DataError, StoppedError: As in :func:`train_shares`.
+        UserError, DataError, StoppedError: As in :func:`train_shards`.
     """
-    _run(_CountingJob, plan, [Share(cell) for cell in cells], time_limit)
+    TrainingJob(plan, [Shard(cell) for cell in cells], CountingRuns(), GracefulShutdown(time_limit)).run()
 
 
-def _run(kind: type[_Job], plan: Plan, shares: Sequence[Share], time_limit: float | None) -> None:
-    found = {s.cell.benchmark for s in shares}
-    if len(found) != 1:
-        raise UserError(f"one job trains cells of one benchmark, here are {', '.join(sorted(found))}")
-    stop = Stop(time_limit)
-    store = Store(plan.store_file(found.pop()))
-    job = kind(plan, shares, store, stop)
-    for share in shares:
-        began = time.monotonic()
-        job.train(share)
-        logger.info(
-            "%s: %d runs in %s",
-            share.name,
-            len(share.members),
-            _clock(time.monotonic() - began),
-            extra={"terminal": True},
-        )
-
-
-def merge_shares(plan: Plan, cell: Cell) -> None:
-    """Put the run files of a cell's shares together into the cell's own.
+def merge_shards(plan: Plan, cell: Cell) -> None:
+    """Join the run files of a cell's shards into the cell's own.
 
     Raises:
-        DataError: A share's file is missing or damaged.
+        DataError: A shard's file is missing or damaged, or the cell's own cannot be written.
     """
-    files = [plan.share_file(s) for s in plan.shares(cell)]
-    tables = [read_run_file(f) for f in files]
-    table = pa.concat_tables(tables).sort_by([("member", "ascending"), ("seed", "ascending"), ("epoch", "ascending")])
-    write_run_file(plan.run_file(cell), table.to_pylist(), read_metadata(files[0]))
+    files = [plan.paths.shard_file(shard) for shard in plan.shards(cell)]
+    order = [(column, "ascending") for column in ("weight_setting", "seed", "epoch")]
+    table = pa.concat_tables([read_run_file(file) for file in files]).sort_by(order)
+    write_run_file(plan.paths.run_file(cell), table.to_pylist(), read_metadata(files[0]))
     merge_examples(plan, cell)
 
 
-def measure_costs(plan: Plan, name: str) -> None:
-    """Make a measurement of cost of the preset and write its table.
+class TrainingJob:
+    """Trains shards of one benchmark, one run after the other; the runs share device and images.
+
+    Args:
+        plan: The preset.
+        shards: What to train.
+        kind: How runs are trained, and what is kept of them.
+        shutdown: When to stop.
 
     Raises:
-        UserError: There is no such measurement, or CUDA was asked for and is not there.
-        DataError: The prepared store is missing or damaged, or the output cannot be written.
-        StoppedError: The job was asked to stop; the same call begins again.
+        UserError: Shards are of several benchmarks.
+        DataError: The prepared store is missing or damaged.
     """
-    if name not in plan.costs():
-        raise UserError(f"{plan.config.preset_file}: no costs '{name}'; {suggestion(name, plan.costs())}")
-    cell = plan.costs_cell(name)
-    job = _Job(plan, [Share(cell)], Store(plan.store_file(cell.benchmark)), Stop())
-    device, data = job.prepare()
 
-    from scalarization.training.bench import measure
+    def __init__(self, plan: Plan, shards: Sequence[Shard], kind: RunKind, shutdown: GracefulShutdown) -> None:
+        benchmarks = sorted({shard.cell.benchmark for shard in shards})
+        if len(benchmarks) != 1:
+            raise UserError(f"one job trains cells of one benchmark, these are of {', '.join(benchmarks)}")
+        self.plan, self.shards, self.kind, self.shutdown = plan, shards, kind, shutdown
+        self.store = Store(plan.paths.store_file(benchmarks[0]))
+        self._opened: tuple[torch.device, Data] | None = None
+        #: CPU seconds from the start of the process to the first run; counted as the first run's.
+        self._startup_seconds = 0.0
+        self._num_runs = sum(len(shard.runs) for shard in shards)
+        self._num_done = 0
 
-    def after_step() -> None:
-        if job.stop.reason:
-            raise StoppedError(f"{name}: {job.stop.reason}; the same command measures again from the beginning")
+    def run(self) -> None:
+        """Train all shards.
 
-    tasks, rounds = cell.specification["tasks"], cell.specification["rounds"]
-    logger.info("%s: measures steps with %s tasks, %d rounds", name, ", ".join(map(str, tasks)), rounds)
-    rows = measure(cell, data, device, tasks, rounds, after_step)
-    metadata = {"specification": cell.describe(), "environment": environment(device)}
-    write_table(plan.costs_file(name), pa.Table.from_pylist(rows), metadata)
+        Raises:
+            UserError, DataError, StoppedError: As in :func:`train_shards`.
+        """
+        for shard in self.shards:
+            began = time.monotonic()
+            self._train_shard(shard)
+            duration = _clock(time.monotonic() - began)
+            logger.info("%s: %d runs in %s", shard.name, len(shard.runs), duration, extra={"terminal": True})
 
-
-class _Job:
-    """What the shares of a job have in common: the device, the images, and how far the job is."""
-
-    #: Before the names of files that another kind of job has for a cell of the same name.
-    prefix = ""
-
-    def __init__(self, plan: Plan, shares: Sequence[Share], store: Store, stop: Stop) -> None:
-        self.plan, self.shares, self.store, self.stop = plan, shares, store, stop
-        self._device: torch.device | None = None
-        self._data: Data | None = None
-        self._startup: float | None = None
-        self._total = sum(len(s.members) for s in shares)
-        self._done = 0
-
-    def record(self, cell: Cell, member: Member) -> RunRecord:
-        return RunRecord(
-            self.plan.config.results / "checkpoints",
-            cell,
-            member,
-            self.store.digest,
-            cell.code,
-        )
-
-    def train(self, share: Share) -> None:
-        """Train the runs of one share that are not finished, then write its run file and timings."""
-        rows, timings, records = [], [], []
-        facts: dict[str, Any] = {}
-        for member in share.members:
-            record = self.record(share.cell, member)
-            finished = self._finished(share, record)
+    def _train_shard(self, shard: Shard) -> None:
+        """Train the runs of a shard that are not finished, then write its files."""
+        cell, code = shard.cell, fingerprints.cell_code(shard.cell)
+        rows: list[Row] = []
+        timings: list[Row] = []
+        records: list[tuple[Row, RunRecord]] = []
+        trained_with: dict[str, Any] = {}
+        for run in shard.runs:
+            record = RunRecord(self.plan.paths.checkpoints, cell, run, self.store.digest, code)
+            finished = self.kind.finished(self.plan, shard, record)
             if finished is None:
-                with locked(record.directory, "trains this run", lambda: self.stop.reason):
-                    finished = self._finished(share, record) or self._train_member(share.cell, member, record)
-            self._done += 1
-            records.append((_identity(share.cell, member), record))
-            rows += self._rows(share.cell, member, finished["rows"])
-            timings.append({"cell": share.cell.name, "member": member.index, "seed": member.seed, **finished["timing"]})
-            facts = finished["environment"]
+                with locked(record.directory, "trains this run", lambda: self.shutdown.reason):
+                    # Another process may have trained it while this one waited for the lock.
+                    finished = self.kind.finished(self.plan, shard, record) or self._train_run(cell, run, record)
+            self._num_done += 1
+            records.append((identity(cell, run), record))
+            rows += self.kind.rows(cell, run, finished["rows"])
+            timing = {"cell": cell.name, "weight_setting": run.weight_setting, "seed": run.seed, **finished["timing"]}
+            timings.append(timing)
+            trained_with = finished["environment"]
         metadata = {
-            "specification": share.cell.describe(),
-            "code": share.cell.code,
+            "specification": cell.describe(),
+            "code": code,
             "data": self.store.digest,
-            "environment": facts,
+            "environment": trained_with,
         }
-        self._write(share, rows, metadata, records)
-        part = "" if share.parts == 1 else f".{share.part}of{share.parts}"
-        timings_file = self.plan.config.results / "timings" / f"{self.prefix}{share.cell.slug}{part}.parquet"
-        write_table(timings_file, pa.Table.from_pylist(timings))
+        self.kind.write(self.plan, shard, rows, metadata, records)
+        write_table(self.plan.paths.timings_file(shard), pa.Table.from_pylist(timings))
 
-    def _finished(self, share: Share, record: RunRecord) -> dict[str, Any] | None:
-        """What a finished run left; None if it is to be trained."""
-        if self.plan.examples_file(share) and not has_examples(record):
-            return None
-        return record.finished()
-
-    def _kind_of_trainer(self) -> type[Trainer]:
-        from scalarization.training.loop import Trainer
-
-        return Trainer
-
-    def _rows(self, cell: Cell, member: Member, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """A finished run's part of the file."""
-        return [{**_identity(cell, member), **row} for row in found]
-
-    def _write(
-        self, share: Share, rows: list[Row], metadata: dict[str, Any], records: list[tuple[Row, RunRecord]]
-    ) -> None:
-        write_run_file(self.plan.share_file(share), rows, metadata)
-        share_examples(self.plan, share, records)
-
-    def _train_member(self, cell: Cell, member: Member, record: RunRecord) -> dict[str, Any]:
-        trainer_of = self._kind_of_trainer()
+    def _train_run(self, cell: Cell, run: Run, record: RunRecord) -> dict[str, Any]:
+        """Train a run, from its newest checkpoint if it has one; returns its record's content without identity."""
         began = time.perf_counter()
-        device, data = self.prepare()
-        trainer = trainer_of(cell, member, data, device)
-        for file, payload in record.checkpoints():
-            try:
-                trainer.load_state(payload)
-            except ValueError:
-                record.set_aside_foreign(file)
-                trainer = trainer_of(cell, member, data, device)  # that one is half loaded
-                continue
-            logger.info("%s: goes on from step %d", self._label(cell, member), trainer.step)
-            break
-        startup, self._startup = self._startup or 0.0, 0.0
-        resumed = trainer.step
-        self._progress(trainer, record, began)
+        trainer = self._trainer(cell, run, record)
+        startup_seconds, self._startup_seconds = self._startup_seconds, 0.0
+        first = trainer.step
+        self._train_to_the_end(trainer, record, began)
         seconds = time.perf_counter() - began
-        images = (trainer.step - resumed) * trainer.recipe["batch_size"]
+        images = (trainer.step - first) * trainer.recipe.batch_size
         timing = {
-            "startup_cpu_seconds": startup,
+            "startup_cpu_seconds": startup_seconds,
             "seconds": seconds,
             "evaluation_seconds": trainer.evaluation_seconds,
             "images": images,
             "images_per_second": images / max(1e-9, seconds - trainer.evaluation_seconds),
         }
-        write_examples(record, trainer.examples())
-        record.finish(trainer.rows, {"timing": timing, "environment": environment(device)})
-        return {"rows": trainer.rows, "timing": timing, "environment": environment(device)}
+        trained_with = environment(trainer.device)
+        record.write_examples(trainer.examples())
+        record.finish(trainer.rows, timing, trained_with)
+        return {"rows": trainer.rows, "timing": timing, "environment": trained_with}
 
-    def _progress(self, trainer: Any, record: RunRecord, began: float) -> None:
-        """Train to the end, with checkpoints, log lines, and leaving when asked to."""
-        cell, first = trainer.cell, trainer.step
-        saved = logged = time.monotonic()
+    def _trainer(self, cell: Cell, run: Run, record: RunRecord) -> Trainer:
+        """A trainer of a run, resumed from its newest checkpoint that can be read."""
+        device, data = self._open()
+        trainer_type = self.kind.trainer_type()
+        trainer = trainer_type(cell, run, data, device)
+        for file, payload in record.checkpoints():
+            try:
+                trainer.load_state(payload)
+            except ValueError:
+                record.quarantine(file)
+                trainer = trainer_type(cell, run, data, device)  # part of the foreign state is in the old one
+                continue
+            logger.info("%s: resuming from step %d", self._label(trainer), trainer.step)
+            break
+        return trainer
+
+    def _open(self) -> tuple[torch.device, Data]:
+        """Device and images; opened at the first call, from which on signals stop the job gracefully."""
+        if self._opened is None:
+            self._opened = open_data(self.plan.config, [shard.cell for shard in self.shards], self.store)
+            self._startup_seconds = time.process_time()
+            self.shutdown.install_handlers()
+        return self._opened
+
+    def _train_to_the_end(self, trainer: Trainer, record: RunRecord, began: float) -> None:
+        """Train, evaluate, save checkpoints and log progress; stop when asked to."""
+        epochs, first = trainer.cell.specification.epochs, trainer.step
+        after_step = self._checkpointing(trainer, record)
+        logged = time.monotonic()
+        while trainer.epoch < epochs:
+            trainer.train_epoch(after_step)
+            loss = trainer.mean_loss
+            num_rows = len(trainer.rows)
+            trainer.evaluate_epoch()
+            if trainer.step < trainer.cell.steps:
+                after_step()
+            if len(trainer.rows) > num_rows or time.monotonic() - logged >= LOG_SECONDS:
+                logged = time.monotonic()
+                steps_per_second = (trainer.step - first) / (time.perf_counter() - began)
+                logger.info(
+                    "%s | epoch %d/%d | loss %.4f | %s images/s | %s left in this run",
+                    self._label(trainer),
+                    trainer.epoch,
+                    epochs,
+                    loss,
+                    f"{steps_per_second * trainer.recipe.batch_size:,.0f}",
+                    _clock((trainer.cell.steps - trainer.step) / steps_per_second),
+                )
+
+    def _checkpointing(self, trainer: Trainer, record: RunRecord) -> Callable[[], None]:
+        """What is called after every step: saves the state when it is time, and stops when asked to."""
+        saved = time.monotonic()
 
         def after_step() -> None:
             nonlocal saved
-            reason = self.stop.reason
-            if reason:
-                record.save(trainer.step, trainer.state())
-                raise StoppedError(
-                    f"{self._label(cell, trainer.member)}: {reason}; state saved at step {trainer.step} of {cell.steps}"
-                    ", the same command goes on from there"
-                )
-            if time.monotonic() - saved >= self.plan.config.checkpoint_seconds:
+            reason = self.shutdown.reason
+            if reason or time.monotonic() - saved >= self.plan.config.checkpoint_seconds:
                 record.save(trainer.step, trainer.state())
                 saved = time.monotonic()
-
-        while trainer.epoch < cell.specification["epochs"]:
-            trainer.train_epoch(after_step)
-            loss = trainer.mean_loss
-            evaluated = len(trainer.rows)
-            trainer.evaluate_epoch()
-            if trainer.step < cell.steps:
-                after_step()
-            if len(trainer.rows) > evaluated or time.monotonic() - logged >= LOG_SECONDS:
-                logged = time.monotonic()
-                seconds = time.perf_counter() - began
-                rate = (trainer.step - first) / seconds
-                logger.info(
-                    "%s | epoch %d/%d | loss %.4f | %s images/s | %s left in this run",
-                    self._label(cell, trainer.member),
-                    trainer.epoch,
-                    cell.specification["epochs"],
-                    loss,
-                    f"{rate * trainer.recipe['batch_size']:,.0f}",
-                    _clock((cell.steps - trainer.step) / rate),
+            if reason:
+                raise StoppedError(
+                    f"{self._label(trainer)}: {reason}; state saved at step {trainer.step} of {trainer.cell.steps}; "
+                    "run the same command again to resume"
                 )
 
-    def _label(self, cell: Cell, member: Member) -> str:
-        weights = ",".join(f"{w:.3g}" for w in member.weights)
-        return f"{cell.name} run {self._done + 1}/{self._total} (p {weights}, seed {member.seed})"
+        return after_step
 
-    def prepare(self) -> tuple[torch.device, Data]:
-        """The device and the images on it; made at the first call, from when on signals are taken note of."""
-        if self._device is None or self._data is None:
-            self._device, self._data = open_data(self.plan.config, [s.cell for s in self.shares], self.store)
-            self._startup = time.process_time()
-            self.stop.listen()
-        return self._device, self._data
-
-
-class _CountingJob(_Job):
-    prefix = "conflicts."
-
-    def _kind_of_trainer(self) -> type[Trainer]:
-        from scalarization.training.conflicts import CountingTrainer
-
-        return CountingTrainer
-
-    def _finished(self, share: Share, record: RunRecord) -> dict[str, Any] | None:
-        return record.finished()
-
-    def _rows(self, cell: Cell, member: Member, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """One row per epoch and pair."""
-        identity = _identity(cell, member)
-        del identity["weights"]
-        pairs = list(itertools.combinations(range(len(cell.tasks)), 2))
-        return [
-            {
-                **identity,
-                **{key: row[key] for key in ("epoch", "train_loss", "metric", "validation")},
-                **{key: row[key][number] for key in ("conflicts", "steps", "zero", "mean_cosine")},
-                "task_i": cell.tasks[i],
-                "task_j": cell.tasks[j],
-                "norm_i": row["norm"][i],
-                "norm_j": row["norm"][j],
-            }
-            for row in found
-            for number, (i, j) in enumerate(pairs)
-        ]
-
-    def _write(
-        self, share: Share, rows: list[Row], metadata: dict[str, Any], records: list[tuple[Row, RunRecord]]
-    ) -> None:
-        write_table(self.plan.share_file(share), pa.Table.from_pylist(rows, CONFLICT_SCHEMA), metadata)
-
-
-def open_data(config: Config, cells: Sequence[Cell], store: Store) -> tuple[torch.device, Data]:
-    """The device, and for it the images of all domains, or with the maps of all tasks, that some cells need.
-
-    Raises:
-        UserError: CUDA was asked for and is not there.
-        DataError: The store lacks a domain, or maps of a task.
-    """
-    import torch
-
-    from scalarization.data.dense import DenseDeviceData
-    from scalarization.data.device import DeviceData
-
-    wanted = config.device
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise UserError("device = cuda, but torch finds no CUDA device; set device: auto or cpu in config.yaml")
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.set_num_threads(config.threads)
-    device = torch.device(wanted)
-    needed = sorted({d for cell in cells for d in cell.specification["evaluated"]})
-    tasks = sorted({t for cell in cells for t in cell.specification.get("maps", {})})
-    for kind, wanted_names in (("domain", needed), ("map", tasks)):
-        missing = set(wanted_names) - set(store.facts.get(f"{kind}s", {}))
-        if missing:
-            found = ", ".join(sorted(missing))
-            raise DataError(f"{store.directory}: holds no {kind} {found}; delete it and run again")
-    if tasks:
-        return device, DenseDeviceData(store, tasks, device)
-    if "encoding" in store.facts:
-        from scalarization.data.encoded import EncodedData
-
-        return device, EncodedData(store, needed, device, config.workers)
-    return device, DeviceData(store, needed, device)
-
-
-def with_policy(plan: Plan, share: Share) -> Share:
-    """A share whose weights a search found: the policy in its specification, the last weights in its members."""
-    search = plan.search_of(share.cell)
-    if search is None:
-        return share
-    found = read_policy(plan.search_file(search))
-    specification = dict(share.cell.specification)
-    last_only = specification["search"]["policy"] == "last"
-    specification["policy"] = found.by_epoch(specification["epochs"], last_only)
-    members = tuple(replace(m, weights=found.weights[-1]) for m in share.cell.members)
-    return replace(share, cell=replace(share.cell, specification=specification, members=members))
-
-
-def _identity(cell: Cell, member: Member) -> dict[str, Any]:
-    architecture = cell.architecture
-    return {
-        "benchmark": cell.benchmark,
-        "task_set": cell.task_set,
-        "architecture": architecture.name,
-        "depth": architecture.depth,
-        "width": architecture.width,
-        "shared_layers": architecture.shared_layers,
-        "method": cell.method,
-        "variant": cell.variant,
-        "member": member.index,
-        "seed": member.seed,
-        "weights": list(member.weights),
-    }
-
-
-def environment(device: torch.device) -> dict[str, Any]:
-    """Device, threads and versions that a run was made with."""
-    import torch
-
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    versions = {}
-    for package in ("torch", "torchvision", "timm", "numpy", "pyarrow", "scalarization"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return {"device": name, "threads": torch.get_num_threads(), "versions": versions}
+    def _label(self, trainer: Trainer) -> str:
+        weights = ",".join(f"{w:.3g}" for w in trainer.run.weights)
+        run = f"run {self._num_done + 1}/{self._num_runs}"
+        return f"{trainer.cell.name} {run} (p {weights}, seed {trainer.run.seed})"
 
 
 def _clock(seconds: float) -> str:

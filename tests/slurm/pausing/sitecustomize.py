@@ -1,8 +1,8 @@
 """Imported by every Python process that has this folder on its PYTHONPATH: training and searches stop themselves.
 
-The process gets SIGSTOP when a state of a run or a search is there and the next one is about to be. So whatever is to
-happen to a job meets it midway, however slow or fast the machine is. A run or search stops once: who goes on with it
-finds that out from a file in `paused`, in the current folder.
+The process gets SIGSTOP when one state of a run or a search is saved and the next one is about to be. So every fault
+happens to a job midway, however slow or fast the machine is. A run or search stops only once: a file in `paused`, in
+the current folder, tells the process that resumes it.
 """
 
 import os
@@ -16,7 +16,7 @@ def pause(event, arguments):
         return
     file = Path(os.fsdecode(arguments[1]))
     next_state = file.match("step_*.ckpt") and any(file.parent.glob("step_*.ckpt"))
-    if next_state or file.name == "history.parquet" and file.exists():
+    if next_state or (file.name == "history.parquet" and file.exists()):
         try:
             (Path("paused") / file.parent.name).touch(exist_ok=False)
         except FileExistsError:

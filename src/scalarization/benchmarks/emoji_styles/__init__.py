@@ -1,7 +1,8 @@
 """``emoji_styles``: emoji drawn in six styles, coarse classes of objects; stands in for ``domainnet``.
 
-Every style is a domain and keeps all emoji that it has. An emoji lies in the same split in all styles, and so do emoji
-that are drawn from one another. ``bundled/README.md`` tells where the drawings come from and how they were changed.
+Every style is a domain with all emoji that its vendor draws. An emoji lies in the same split in all styles, together
+with the emoji that vendors derive from its drawing. ``bundled/README.md`` documents the sources of the drawings and how
+they were changed.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scalarization.benchmarks import SPLITS, BenchmarkInfo, DomainData
-from scalarization.benchmarks._emoji_files import read_images, read_table
+from scalarization.benchmarks.base import SPLITS, BenchmarkInfo, ClassLabels, DomainData, DomainInfo
+from scalarization.benchmarks.emoji_files import read_drawings
 
 BUNDLED = Path(__file__).resolve().parent / "bundled"
 IMAGE_SIZE = 32
@@ -31,56 +32,30 @@ SPLIT_SIZES = {
     "openmoji": {"train": 493, "validation": 122, "test": 201},
 }
 
-INFO = BenchmarkInfo(
-    setting="mdl",
-    domains={vendor: sizes["train"] for vendor, sizes in SPLIT_SIZES.items()},
-    classes=CLASSES,
-    image_size=IMAGE_SIZE,
-    channels=CHANNELS,
-    reported=False,
-)
-PROVENANCE = {
-    "source": "bundled with the code, see src/scalarization/benchmarks/emoji_styles/bundled/README.md",
-    "licence": {
-        "twemoji": "CC BY 4.0",
-        "noto": "Apache-2.0",
-        "fluent_flat": "MIT",
-        "fluent_contrast": "MIT",
-        "emojione": "CC BY 4.0",
-        "openmoji": "CC BY-SA 4.0",
-        "labels": "MIT (emojibase-data), Unicode-3.0",
-    },
-}
-
 
 def read_arrays() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """All images with their classes and splits, vendor by vendor in the order of ``VENDORS``.
 
     Returns:
-        images uint8 [N, 32, 32, 3] (RGB on white), labels uint8 [N] (place in ``CLASSES``), split uint8 [N] (place in
+        images uint8 [N, 32, 32, 3] (RGB on white), labels uint8 [N] (index in ``CLASSES``), split uint8 [N] (index in
         ``SPLITS``: train, validation, test), vendor [N] (str), sequence [N] (str: codepoints in lower-case hexadecimal
         joined by ``-``, without the variation selector ``fe0f``).
 
     Raises:
         DataError: A bundled file is missing or differs from its checksum.
     """
-    rows = read_table(BUNDLED)
-    images, drawn = [], []
-    for vendor in VENDORS:
-        images.append(read_images(BUNDLED, vendor))
-        drawn += [(vendor, row) for row in rows if row[vendor] == "1"]
-    labels = np.array([CLASSES.index(row["class"]) for _, row in drawn], dtype=np.uint8)
-    split = np.array([SPLITS.index(row["split"]) for _, row in drawn], dtype=np.uint8)
-    vendors, sequences = np.array([vendor for vendor, _ in drawn]), np.array([row["sequence"] for _, row in drawn])
-    return np.concatenate(images), labels, split, vendors, sequences
+    drawings = read_drawings(BUNDLED, VENDORS)
+    labels = np.array([CLASSES.index(row["class"]) for row in drawings.rows], dtype=np.uint8)
+    sequence = np.array([row["sequence"] for row in drawings.rows])
+    return drawings.images, labels, drawings.split, drawings.vendor, sequence
 
 
 def read(domains: list[str], downloads: Path) -> dict[str, DomainData]:
-    """Images, classes and splits of the wanted styles.
+    """Images, classes and splits of some styles.
 
     Args:
         domains: Names of styles.
-        downloads: Not used, nothing is downloaded.
+        downloads: Not used: no file is downloaded.
 
     Raises:
         DataError: A bundled file is missing or differs from its checksum.
@@ -94,3 +69,24 @@ def read(domains: list[str], downloads: Path) -> dict[str, DomainData]:
             splits = {s: generator.permutation(np.flatnonzero(split[rows] == i)) for i, s in enumerate(SPLITS)}
             data[vendor] = DomainData(images[rows], labels[rows], splits)
     return data
+
+
+BENCHMARK = BenchmarkInfo(
+    labels=ClassLabels(CLASSES),
+    domains={vendor: DomainInfo(sizes["train"]) for vendor, sizes in SPLIT_SIZES.items()},
+    image_size=IMAGE_SIZE,
+    channels=CHANNELS,
+    provenance={
+        "source": "bundled with the code, see src/scalarization/benchmarks/emoji_styles/bundled/README.md",
+        "licence": {
+            "twemoji": "CC BY 4.0",
+            "noto": "Apache-2.0",
+            "fluent_flat": "MIT",
+            "fluent_contrast": "MIT",
+            "emojione": "CC BY 4.0",
+            "openmoji": "CC BY-SA 4.0",
+            "labels": "MIT (emojibase-data), Unicode-3.0",
+        },
+    },
+    read=read,
+)

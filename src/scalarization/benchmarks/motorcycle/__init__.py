@@ -1,7 +1,7 @@
 """``motorcycle``: one photo with measured depth, cut into patches; stands in for ``taskonomy``.
 
-Middlebury's Motorcycle, read from the installed scikit-image, whose package holds it; ``README.md`` tells how targets
-are made. Patches of one photo show that the machinery works, not how well anything generalises.
+The photo is Middlebury's Motorcycle, which the installed package scikit-image contains; ``README.md`` documents how
+targets are computed. Patches of one photo show that the software works, not how well a model generalises.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from scalarization.benchmarks import BenchmarkInfo, DenseData, MapFormat
+from scalarization.benchmarks.base import BenchmarkInfo, DenseData, DomainInfo, MapFormat, MapLabels
 from scalarization.errors import DataError
 
 PATCH = 64
-#: Split -> first and last + 1 column of the photo; the gaps between them belong to none (choice).
+#: Split -> first column of the photo and last + 1; the columns between them belong to no split (choice).
 COLUMNS = {"train": (0, 452), "validation": (468, 596), "test": (612, 741)}
-#: Pixels from one patch to the next, of all splits (choice).
+#: Pixels from one patch to the next, in all splits (choice).
 STRIDE = 32
-#: Smallest share of a patch's pixels whose depth is known.
+#: Smallest fraction of a patch's pixels with known depth.
 KNOWN = 0.9
 ORDER_SEED = 0
 #: File of the package -> SHA-256.
@@ -28,26 +28,15 @@ FILES = {
     "motorcycle_disp.npz": "2e49c8cebff3fa20359a0cc6880c82e1c03bbb106da81a177218281bc2f113d7",
 }
 
-INFO = BenchmarkInfo(
-    setting="mtl",
-    domains={"motorcycle": 122},
-    classes=(),
-    image_size=PATCH,
-    channels=3,
-    reported=False,
-    maps={
-        "depth": MapFormat(1, "float16"),
-        "normals": MapFormat(3, "float16", mirrored={0: 0.0}),
-        "occlusion_edges": MapFormat(1, "float16"),
-        "texture_edges": MapFormat(1, "float16"),
-        "keypoints_2d": MapFormat(1, "float16"),
-        "segmentation_2d": MapFormat(1, "float16"),
-        "autoencoding": MapFormat(3, "uint8", image=True),
-    },
-)
-PROVENANCE = {
-    "source": "scikit-image's package, skimage.data: Motorcycle of Middlebury's 2014 stereo data (Scharstein et al.)",
-    "licence": "none is stated, so nothing of the data is copied into this repository",
+#: Task -> format of its maps.
+FORMATS = {
+    "depth": MapFormat(1, "float16"),
+    "normals": MapFormat(3, "float16", mirrored={0: 0.0}),
+    "occlusion_edges": MapFormat(1, "float16"),
+    "texture_edges": MapFormat(1, "float16"),
+    "keypoints_2d": MapFormat(1, "float16"),
+    "segmentation_2d": MapFormat(1, "float16"),
+    "autoencoding": MapFormat(3, "uint8", image=True),
 }
 
 
@@ -55,21 +44,21 @@ def read(tasks: list[str], downloads: Path) -> DenseData:
     """All patches with their maps.
 
     Args:
-        tasks: Tasks whose maps are wanted.
-        downloads: Not used, nothing is downloaded.
+        tasks: Tasks whose maps are read.
+        downloads: Not used: no file is downloaded.
 
     Raises:
-        DataError: The installed scikit-image has not the photo, or another one.
+        DataError: The installed scikit-image lacks the photo or has another one.
     """
     from scalarization.benchmarks.motorcycle.targets import all_targets
 
     image, disparity = photo()
     regions = {}
     for split, (left, right) in COLUMNS.items():
-        here = slice(left, right)
+        columns = slice(left, right)
         regions[split] = {
-            "images": image[:, here],
-            **all_targets(np.ascontiguousarray(image[:, here]), disparity[:, here], left),
+            "images": image[:, columns],
+            **all_targets(np.ascontiguousarray(image[:, columns]), disparity[:, columns], left),
         }
     generator = np.random.default_rng(ORDER_SEED)
     splits = {}
@@ -79,17 +68,17 @@ def read(tasks: list[str], downloads: Path) -> DenseData:
 
     def load(key: tuple[str, int, int]) -> dict[str, np.ndarray]:
         split, row, column = key
-        wanted = ["images", *(task for task in tasks if not INFO.maps[task].image)]
-        return {kind: regions[split][kind][row : row + PATCH, column : column + PATCH] for kind in wanted}
+        kinds = ["images", *(task for task in tasks if not FORMATS[task].image)]
+        return {kind: regions[split][kind][row : row + PATCH, column : column + PATCH] for kind in kinds}
 
     return DenseData(splits, load)
 
 
 def photo() -> tuple[np.ndarray, np.ndarray]:
-    """The photo, uint8 [500, 741, 3], and its disparity in pixels, float32 [500, 741], inf where it is not known.
+    """The photo, uint8 [500, 741, 3], and its disparity in pixels, float32 [500, 741], inf where it is unknown.
 
     Raises:
-        DataError: The installed scikit-image has not the photo, or another one.
+        DataError: The installed scikit-image lacks the photo or has another one.
     """
     import skimage
     from PIL import Image
@@ -106,7 +95,25 @@ def photo() -> tuple[np.ndarray, np.ndarray]:
 
 
 def patch_places(known: np.ndarray) -> list[tuple[int, int]]:
-    """First row and column of every patch of a region with enough pixels of known depth (``known``, [H, W])."""
+    """First row and column of every patch with enough pixels of known depth.
+
+    Args:
+        known: Whether each pixel's depth is known, [H, W].
+    """
     rows, columns = (range(0, size - PATCH + 1, STRIDE) for size in known.shape)
     places = [(row, column) for row in rows for column in columns]
     return [(r, c) for r, c in places if known[r : r + PATCH, c : c + PATCH].mean() >= KNOWN]
+
+
+BENCHMARK = BenchmarkInfo(
+    labels=MapLabels(FORMATS),
+    domains={"motorcycle": DomainInfo(122)},
+    image_size=PATCH,
+    channels=3,
+    provenance={
+        "source": "scikit-image's package, skimage.data: Motorcycle of Middlebury's 2014 stereo data (Scharstein et "
+        "al.)",
+        "licence": "none is stated, so nothing of the data is copied into this repository",
+    },
+    read=read,
+)

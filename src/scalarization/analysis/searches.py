@@ -1,0 +1,159 @@
+"""Searches of task weights: what they are, what they should take, and the models retrained with their policies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scalarization.analysis import names, runs
+from scalarization.plan import Plan, artifacts
+from scalarization.plan.cells import Cell, Search
+
+if TYPE_CHECKING:
+    from scalarization.search.policies import Policy
+
+#: Columns of one search. ``population``: number of members N; ``epochs_ready``: epochs E of an interval; ``quantile``:
+#: Q; ``fraction``: r; ``present``: whether it is selected.
+TYPES = {
+    "search": "string",
+    **names.METHOD_TYPES,
+    **runs.CAPACITY_TYPES,
+    "population": "Int64",
+    "epochs_ready": "Int64",
+    "quantile": "float64",
+    "fraction": "float64",
+    "intervals": "Int64",
+}
+
+
+def columns(plan: Plan, search: Search) -> dict[str, Any]:
+    """Values of the columns :data:`TYPES`."""
+    return {
+        "search": search.key,
+        **names.describe(search.method),
+        **capacity_columns(search.cell, search.name in plan.searches),
+        "population": search.population,
+        "epochs_ready": search.epochs_ready,
+        "quantile": search.quantile if search.exploits else None,
+        "fraction": search.cell.specification.fraction,
+        "intervals": len(search.interval_ends),
+    }
+
+
+def capacity_columns(cell: Cell, present: bool) -> dict[str, Any]:
+    """Values of the columns :data:`runs.CAPACITY_TYPES`."""
+    condition = runs.condition_columns(cell, present)
+    return {name: condition[name] for name in runs.CAPACITY_TYPES}
+
+
+def planned(plan: Plan, artifact: str) -> list[Search]:
+    """The searches that an artifact queries, whether selected or not.
+
+    Raises:
+        ConfigError: ``only:`` selects none of them.
+    """
+    if not artifacts.searches_of(plan, artifact):
+        raise runs.nothing_selected(plan, artifact)
+    return artifacts.planned_searches(plan, artifact)
+
+
+def history(plan: Plan, search: Search) -> tuple[list[dict[str, Any]], Policy]:
+    """Rows of a search's history, and the policy backtracked from them.
+
+    Raises:
+        DataError: The history is missing, damaged or incomplete.
+    """
+    from scalarization.search.policies import read_search
+
+    return read_search(plan.paths.search_file(search))
+
+
+def num_trainings(search: Search) -> float:
+    """Trainings that a search and the retraining after it take, N r + 1: a search epoch has r times the steps."""
+    return search.population * (search.cell.specification.fraction or 1) + 1
+
+
+def is_searched(cell: Cell) -> bool:
+    """Whether a cell takes its weights from a search."""
+    return cell.specification.search is not None
+
+
+def uses_whole_policy(cell: Cell) -> bool:
+    """Whether a cell takes its weights from a search, changing over the epochs as the search found them."""
+    return cell.specification.search is not None and cell.specification.search.policy == "whole"
+
+
+def is_direct(cell: Cell) -> bool:
+    """Whether a cell is trained with the whole policy of a search on its own architecture."""
+    return is_searched(cell) and not detail(cell)
+
+
+def detail(cell: Cell) -> str:
+    """How a cell's weights differ from the whole policy of a search on its own architecture; empty if they do not."""
+    reference = cell.specification.search
+    if reference is None:
+        return ""
+    differences = []
+    if reference.architecture != cell.architecture.name:
+        differences.append(f"searched on {reference.architecture}")
+    if reference.policy != "whole":
+        differences.append("last weights")
+    return ", ".join(differences)
+
+
+def joint_cells(plan: Plan, artifact: str) -> list[Cell]:
+    """Cells of joint training of an artifact's experiments, each once, in order, whether selected or not.
+
+    Where two experiments ask for the same cell, the first one determines which of its runs are used.
+
+    Raises:
+        ConfigError: ``only:`` selects none of them.
+    """
+    cells: dict[str, Cell] = {}
+    for experiment in artifacts.experiments_of(plan, artifact):
+        for cell in plan.experiments[experiment]:
+            if cell.method != "single":
+                cells.setdefault(cell.name, cell)
+    if not any(name in plan.cells for name in cells):
+        raise runs.nothing_selected(plan, artifact)
+    return list(cells.values())
+
+
+def capacity(cell: Cell) -> tuple[Any, ...]:
+    """What must be equal for two cells to be compared: benchmark, tasks and architecture."""
+    return (cell.benchmark, cell.task_set, cell.tasks, cell.architecture)
+
+
+def by_capacity(cells: Iterable[Cell]) -> list[list[Cell]]:
+    """Cells that can be compared with one another, in order of first appearance."""
+    groups: dict[tuple[Any, ...], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(capacity(cell), []).append(cell)
+    return list(groups.values())
+
+
+def of_method(cells: Iterable[Cell], method: str, like: Cell) -> Cell | None:
+    """The first cell of a method that can be compared with another cell."""
+    return next((cell for cell in cells if cell.method == method and capacity(cell) == capacity(like)), None)
+
+
+def test_quality(plan: Plan, cell: Cell) -> tuple[str, np.ndarray]:
+    """Metric of quality, and its test values at the last epoch, [seeds, tasks].
+
+    Raises:
+        DataError: A run is missing or incomplete.
+    """
+    results = runs.CellResults(plan, cell)
+    return results.metric, results.by_task("test", results.metric)
+
+
+def gain(values: np.ndarray, baseline: np.ndarray | None, metric: str) -> np.ndarray:
+    """Average over tasks minus that of a baseline, paired by seed, positive where it is better, [seeds].
+
+    Empty without a baseline, or if that has other seeds.
+    """
+    if baseline is None or len(baseline) != len(values):
+        return np.array([])
+    return runs.sign(metric) * (values - baseline).mean(axis=1)

@@ -1,0 +1,1 @@
+"""What jobs request from a cluster, and how stuck Slurm jobs are requeued."""

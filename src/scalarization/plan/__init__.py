@@ -1,0 +1,141 @@
+"""Planning: from a preset to cells, jobs, artifacts, paths and estimates. No torch: every Snakemake process does this.
+
+:func:`load_plan` makes a :class:`Plan`, which only holds what the preset consists of. What else there is to know is
+asked of the modules of this package: ``estimates``, ``packing``, ``artifacts``, ``fingerprints``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from scalarization.benchmarks import BenchmarkInfo
+from scalarization.config import Config, Preset, suggestion
+from scalarization.errors import ConfigError
+from scalarization.plan import artifacts, expand, packing
+from scalarization.plan.cells import Cell, Profile, Search, Shard
+from scalarization.plan.paths import Paths
+from scalarization.plan.problems import Problems
+from scalarization.plan.selection import check_selection, select, selects, selects_benchmark
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a preset (or the selected part of it) consists of.
+
+    Attributes:
+        config: Knobs and preset.
+        paths: Where everything lies.
+        benchmarks: Benchmark of the preset -> what it declares.
+        experiments: Experiment -> its cells in the whole preset, the SD baselines among them.
+        conflicts: Key of `conflicts` -> its cells in the whole preset.
+        all_searches: The searches of the whole preset, by name.
+        cells: The selected cells, by name, with their selected runs.
+        counted: The selected cells in which conflicts are counted; one may have the name of a cell without counting.
+        searches: The selected searches, and those that a selected cell takes its weights from, by name.
+        profiles: The selected measurements of time and memory, by name.
+    """
+
+    config: Config
+    paths: Paths
+    benchmarks: Mapping[str, BenchmarkInfo]
+    experiments: Mapping[str, tuple[Cell, ...]]
+    conflicts: Mapping[str, tuple[Cell, ...]]
+    all_searches: Mapping[str, Search]
+    cells: Mapping[str, Cell]
+    counted: Mapping[str, Cell]
+    searches: Mapping[str, Search]
+    profiles: Mapping[str, Profile]
+
+    @property
+    def preset(self) -> Preset:
+        """The preset."""
+        return self.config.preset
+
+    def cell(self, name: str) -> Cell:
+        """The selected cell of a name; ConfigError if there is none."""
+        return self._lookup(name, self.cells, "no cell")
+
+    def counted_cell(self, name: str) -> Cell:
+        """The selected cell of a name among those of `conflicts`; ConfigError if there is none."""
+        return self._lookup(name, self.counted, "conflicts: no cell")
+
+    def search(self, name: str) -> Search:
+        """The selected search of a name; ConfigError if there is none."""
+        return self._lookup(name, self.searches, "no search")
+
+    def profile(self, name: str) -> Profile:
+        """The selected measurement of a name; ConfigError if there is none."""
+        return self._lookup(name, self.profiles, "no profile")
+
+    def shard(self, name: str) -> Shard:
+        """The shard with a name as given to ``train --cell``; ConfigError if there is none."""
+        cell_name = name.partition("@")[0]
+        return self._lookup(name, {shard.name: shard for shard in self.shards(self.cell(cell_name))}, "no shard")
+
+    def shards(self, cell: Cell) -> list[Shard]:
+        """The shards in which a cell is trained."""
+        return packing.shards_of(cell, self.preset.jobs.runs_per_job)
+
+    def search_of(self, cell: Cell) -> Search | None:
+        """The search that a cell takes its weights from; None for a cell whose weights are known beforehand."""
+        reference = cell.specification.search
+        return self.all_searches[reference.name] if reference else None
+
+    def _lookup(self, name: str, known: Mapping[str, T], problem: str) -> T:
+        if name not in known:
+            raise ConfigError(f"{self.config.preset_file}: {problem} {name}; {suggestion(name, known)}")
+        return known[name]
+
+
+def load_plan(config: Config) -> Plan:
+    """Expand a preset, check it, and select the part that ``only:`` names.
+
+    Raises:
+        ConfigError: The preset names something unknown or impossible; the message gives file, key and value.
+    """
+    problems = Problems(config.preset_file)
+    scope = expand.Scope(config, expand.check_benchmarks(config, problems), problems)
+    problems.raise_if_any()
+    all_searches = expand.expand_searches(scope)
+    problems.raise_if_any()
+    preset = config.preset
+    experiments = {
+        name: tuple(expand.expand_experiment(scope, f"experiments.{name}", experiment, all_searches))
+        for name, experiment in preset.experiments.items()
+    }
+    conflicts = {
+        name: tuple(expand.expand_conflicts(scope, f"conflicts.{name}", count))
+        for name, count in preset.conflicts.items()
+    }
+    profiles = {name: expand.expand_profile(scope, name, options) for name, options in preset.profiles.items()}
+    cells = expand.unite(scope, "experiments", experiments)
+    counted = expand.unite(scope, "conflicts", conflicts)
+    artifacts.check_artifacts(preset, scope.benchmarks, experiments, conflicts, all_searches, problems)
+    problems.raise_if_any()
+    check_selection(config, [*cells.values(), *counted.values()], problems)
+    problems.raise_if_any()
+    only = config.only
+    cells, counted = select(only, cells), select(only, counted)
+    if not cells and not counted:
+        raise ConfigError(f"{config.source}: only = {only.describe()}: nothing of the preset is left")
+    used = {cell.specification.search.name for cell in cells.values() if cell.specification.search}
+    return Plan(
+        config,
+        Paths(config.results, config.reports, config.data_dir),
+        scope.benchmarks,
+        experiments,
+        conflicts,
+        all_searches,
+        cells,
+        counted,
+        {name: search for name, search in all_searches.items() if name in used or selects(only, search.cell)},
+        {
+            name: profile
+            for name, profile in profiles.items()
+            if profile and selects_benchmark(only, profile.cell.benchmark)
+        },
+    )

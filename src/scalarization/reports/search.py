@@ -1,0 +1,136 @@
+"""What ``python -m scalarization search --benchmark`` prints: progress, the best policy, and the gain over uniform."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+
+from scalarization.analysis.statistics import spread
+from scalarization.plan import Plan
+from scalarization.plan.cells import Cell, Search
+from scalarization.search.adhoc import FRACTION, AdHocSearch, Observer, SearchRequest, run_ad_hoc_search
+from scalarization.search.policies import Policy, read_search
+from scalarization.search.session import Row
+from scalarization.storage import QUALITY, read_metadata, read_run_file
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def report_ad_hoc_search(plan: Plan, request: SearchRequest) -> None:
+    """Run an ad hoc search; print the best policy, its gain over uniform weights with the uncertainty, and the budget.
+
+    Raises:
+        UserError, DataError, StoppedError: As :func:`run_ad_hoc_search`.
+    """
+    console = Console()
+    progress = _Progress(console, request.seeds)
+    try:
+        ad_hoc = run_ad_hoc_search(plan, request, progress)
+    finally:
+        progress.stop()
+    _, policy = read_search(ad_hoc.plan.paths.search_file(ad_hoc.search))
+    console.print(_policy_table(ad_hoc.search, policy))
+    console.print(_result_table(ad_hoc))
+
+
+class _Progress(Observer):
+    """A live table of the members on a terminal; elsewhere the log has one line per interval."""
+
+    def __init__(self, console: Console, seeds: int) -> None:
+        self._console, self._seeds = console, seeds
+        self._rows: dict[int, Row] = {}
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+
+    def search_started(self, search: Search) -> None:
+        epochs, intervals = search.cell.specification.epochs, len(search.interval_ends)
+        self._console.print(
+            f"{search.method.upper()} of {search.population} members on {', '.join(search.cell.tasks)}: "
+            f"{search.cell.architecture.name}, {epochs} epochs in {intervals} intervals"
+        )
+        if self._live:
+            self._live.start()
+
+    def interval_finished(self, search: Search, row: Row) -> None:
+        self._rows[row["member"]] = row
+        if self._live:
+            self._live.update(self._table(search), refresh=True)
+
+    def search_finished(self) -> None:
+        self.stop()
+        self._console.print(f"training with the policy, and with uniform weights, {self._seeds} seeds each")
+
+    def stop(self) -> None:
+        """Remove the live table."""
+        if self._live:
+            self._live.stop()
+
+    def _table(self, search: Search) -> Group:
+        intervals = len(search.interval_ends)
+        table = Table(title=f"{search.method.upper()}: weights and validation score of every member")
+        for column in ("member", "interval", "score", "from", *search.cell.tasks):
+            table.add_column(column, justify="right")
+        for row in sorted(self._rows.values(), key=lambda r: -r["score"]):
+            table.add_row(
+                str(row["member"]),
+                f"{row['interval']}/{intervals}",
+                f"{row['score']:.2f}",
+                str(row["parent"]) if row["copied"] else "",
+                *(f"{w:.3f}" for w in row["weights"]),
+            )
+        finished = sum(row["interval"] for row in self._rows.values())
+        return Group(table, f"{finished} of {search.population * intervals} intervals trained")
+
+
+def _policy_table(search: Search, policy: Policy) -> Table:
+    table = Table(title=f"best policy: member {policy.member}, validation score {policy.score:.2f}")
+    table.add_column("epochs", justify="right")
+    for task in search.cell.tasks:
+        table.add_column(task, justify="right")
+    first = 1
+    for end, weights in zip(policy.interval_ends, policy.weights, strict=True):
+        table.add_row(f"{first}-{end}", *(f"{w:.3f}" for w in weights))
+        first = end + 1
+    return table
+
+
+def _result_table(ad_hoc: AdHocSearch) -> Group:
+    search, paths = ad_hoc.search, ad_hoc.plan.paths
+    by_method = {cell.method: _test_values(ad_hoc.plan, cell) for cell in ad_hoc.cells}
+    metric, searched = by_method[search.method]
+    _, uniform = by_method["uniform"]
+    table = Table(title=f"test {metric} at the last epoch, mean over seeds (95 % t interval)")
+    table.add_column("")
+    for column in ("uniform", search.method, f"{search.method} - uniform, by seed"):
+        table.add_column(column, justify="right")
+    for task in ("average", *search.cell.tasks):
+        values = (_with_interval(uniform[task]), _with_interval(searched[task]))
+        table.add_row(task, *values, _with_interval(searched[task] - uniform[task], "+"))
+    rows, _ = read_search(paths.search_file(search))
+    session = read_metadata(paths.search_file(search))["session"]
+    steps, steps_of_one = sum(row["steps"] for row in rows), ad_hoc.cells[0].steps
+    budget = (
+        f"budget: {steps:,} steps of search, {steps / steps_of_one:.1f} times one training of {steps_of_one:,} "
+        f"(expected N r = {search.population * FRACTION:.1f}), and one training with the policy; "
+        f"{sum(row['seconds'] for row in rows):,.0f} s of training on {session['workers']} workers"
+    )
+    return Group(table, budget, f"history: {paths.search_file(search)}")
+
+
+def _test_values(plan: Plan, cell: Cell) -> tuple[str, dict[str, np.ndarray]]:
+    """Metric of quality, and its values by seed for every task and their average."""
+    table = read_run_file(plan.paths.run_file(cell)).to_pandas()
+    last = table[(table["epoch"] == cell.specification.epochs) & (table["split"] == "test")]
+    metric = next(m for m in QUALITY if m in set(last["metric"]))
+    values = last[last["metric"] == metric].pivot(index="seed", columns="task", values="value")
+    return metric, {"average": values.mean(axis=1).to_numpy(), **{t: values[t].to_numpy() for t in values}}
+
+
+def _with_interval(values: np.ndarray, sign: str = "") -> str:
+    """Mean, and its interval if there are several seeds."""
+    summary = spread(values)
+    mean, low, high = (format(summary[key], f"{sign}.2f") for key in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})" if len(values) > 1 else mean

@@ -1,0 +1,53 @@
+"""A kind is drawn by the module that has its name; further kinds need no entry elsewhere."""
+
+import importlib.util
+import subprocess
+import sys
+from types import ModuleType
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from scalarization import figures, tables
+from scalarization.plan import artifacts
+from scalarization.tables.render import Block, Entry, Group, Row, Table
+
+
+def test_an_additional_figure_is_drawn_by_the_module_of_its_name(monkeypatch):
+    module = ModuleType("scalarization.figures.additional")
+    module.draw = lambda summary, metadata: Figure(label=f"{len(summary)} rows, {metadata['setting']}")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    figure = figures.draw("additional", pd.DataFrame({"value": [1, 2]}), {"setting": "mdl"})
+    assert figure.get_label() == "2 rows, mdl"
+
+
+def test_an_additional_table_has_all_formats(monkeypatch):
+    def describe(summary, metadata):
+        rows = [Row(name, (Entry(f"{value}"),)) for name, value in summary.itertuples(index=False)]
+        return Table([Block(metadata["setting"], "", ("value",), [Group("", rows)])])
+
+    module = ModuleType("scalarization.tables.additional")
+    module.describe = describe
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    figure, texts = tables.draw("additional", pd.DataFrame({"name": ["a"], "value": [1]}), {"setting": "mdl"})
+    assert "| a | 1 |" in texts["md"] and r"a & 1 \\" in texts["tex"]
+    assert "mdl" in [text.get_text() for text in figure.texts]
+
+
+def test_every_kind_has_a_drawing_and_a_caption():
+    for name in artifacts.kind_names():
+        kind = artifacts.load_kind(name)
+        assert importlib.util.find_spec(f"scalarization.{kind.drawing}") and kind.caption.read_text().strip()
+
+
+def test_drawing_imports_no_training_code():
+    code = """
+import importlib, sys
+from scalarization.plan import artifacts
+for name in artifacts.kind_names():
+    importlib.import_module(f"scalarization.{artifacts.load_kind(name).drawing}")
+heavy = {"torch", "torchvision", "timm", "ray"} | {f"scalarization.{p}" for p in ("training", "models", "data")}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
