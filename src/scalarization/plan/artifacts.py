@@ -103,7 +103,7 @@ def load_kind(name: str) -> ArtifactKind:
     """What one kind declares.
 
     Raises:
-        ConfigError: There is no such kind, or its caption is missing.
+        ConfigError: There is no such kind, or its caption or its drawing is missing.
     """
     exists = name.isidentifier() and importlib.util.find_spec(f"scalarization.analysis.{name}") is not None
     declared = vars(importlib.import_module(f"scalarization.analysis.{name}")) if exists else {}
