@@ -244,15 +244,16 @@ def test_mean_of_task_gradients_trains_like_uniform_weights(data, monkeypatch, o
     """Shared and own parameters alike; fused optimisers would misread gradients with another memory layout."""
     lr = {"sgd": 0.05, "adamw": 1e-5}[optimizer]
     uniform, cell = (cell_of(m, skips=skips, optimizer=optimizer, lr=lr) for m in ("uniform", "pcgrad"))
-    uniform = trained(uniform, data)
+    # Two steps, the second with a state of the optimiser: rounding, which differs between processors, grows with steps.
+    uniform = trained(uniform, data, steps=2)
     info = dataclasses.replace(methods.load("pcgrad"), build=lambda *_: Aggregated(Mean()))
     monkeypatch.setattr(methods, "load", lambda name: info)
-    mean = trained(cell, data)
+    mean = trained(cell, data, steps=2)
     monkeypatch.undo()
     before = parameters(trainer_of(cell_of(skips=skips), data))
     moved = (parameters(uniform) - before).norm()
-    # Rounding differs between processors; a misread gradient moves parameters about as far as a step does.
-    assert (parameters(mean) - parameters(uniform)).norm() < 0.05 * moved
+    # A misread gradient moves parameters about as far as a step does.
+    assert (parameters(mean) - parameters(uniform)).norm() < 0.02 * moved
 
 
 def test_weights_multiply_the_losses(data):
