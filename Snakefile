@@ -27,4 +27,4 @@ localrules:
 rule all:
     default_target: True
     input:
-        [file for files in targets.values() for file in files.values()],
+        needs(file for files in targets.values() for file in files.values()),

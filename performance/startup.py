@@ -5,9 +5,8 @@ import subprocess
 import sys
 import time
 
-import pyarrow.parquet as pq
-
 from scalarization.config import ROOT
+from scalarization.storage import read_table
 
 MODULES = (
     "torch",
@@ -32,7 +31,7 @@ def measure(tiny=False):
     if not timings:
         yield "part of start-up in the demo: not measured, run the demo first"
         return
-    rows = [row for file in timings for row in pq.read_table(file).to_pylist()]
+    rows = [row for file in timings for row in read_table(file).to_pylist()]
     startup = sum(row["startup_cpu_seconds"] for row in rows)
     training = sum(row["seconds"] for row in rows)
     evaluation = sum(row["evaluation_seconds"] for row in rows)

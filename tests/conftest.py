@@ -142,6 +142,21 @@ def shipped_plan(tmp_path_factory):
     return shipped_plan
 
 
+def _prepare_store(plan, benchmark):
+    from scalarization.data.prepare import prepare
+    from scalarization.provenance import Provenance
+
+    file, options = plan.paths.store_file(benchmark), plan.preset.benchmarks[benchmark]
+    origin = Provenance(plan).origin(file)
+    prepare(file.parent, benchmark, options.domains, plan.paths.downloads, options.tasks, origin)
+
+
+@pytest.fixture(scope="session")
+def prepare_store():
+    """(plan, benchmark) -> None: prepare its store, as the verb `prepare` does."""
+    return _prepare_store
+
+
 @pytest.fixture(scope="session")
 def digits_directory(tmp_path_factory):
     """Directory of a prepared store of all bundled digits; not to be written to."""

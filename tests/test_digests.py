@@ -17,7 +17,7 @@ MODULES = sorted(
 )
 MODULES = [module for module in MODULES if module]
 #: What imports by name at run time; whoever computes a digest must give what is imported so.
-REGISTRIES = {"benchmarks", "methods", "models", "figures", "tables", "plan.artifacts"}
+REGISTRIES = {"benchmarks", "methods", "models", "figures", "tables", "plan.artifacts", "analysis.summaries"}
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -82,7 +82,7 @@ print(json.dumps({
     "members": fingerprints.search_code(search),
     "search": fingerprints.of_search(search),
     "profile": fingerprints.of_profile(profile),
-    "prepare": fingerprints.of_store("digits"),
+    "prepare": fingerprints.of_store("digits", Namespace(domains=["mnist"], tasks=None)),
     "query": code_digest("analysis", "analysis.figure_b"),
     "drawing": fingerprints.of_drawing(Namespace(output="figure", drawing="figures.figure_b")),
 }))

@@ -22,6 +22,7 @@ LAYERS = [
     {"benchmarks", "methods"},
     {"plan"},
     {"data", "models"},
+    {"provenance", "completeness"},
     {"training"},
     {"search"},
     {"analysis"},
@@ -195,14 +196,15 @@ def test_planning_imports_nothing_heavy(root):
     """Each Snakemake process plans; the names are those that the rules import."""
     lines = (root / "workflow/rules/common.smk").read_text().splitlines()
     code = "\n".join(line for line in lines if line.startswith("from scalarization"))
-    assert "load_plan" in code and "fingerprints" in code
+    assert "load_plan" in code and "packing" in code
     code += """
+from scalarization.plan import fingerprints
 for preset in ("smoke", "paper"):
     plan = load_plan(load_config("config.yaml", {"preset": preset}))
     [fingerprints.of_shard(shard) for job in packing.training_jobs(plan) for shard in job.shards]
     [fingerprints.of_search(search) for search in plan.searches.values()]
     [fingerprints.of_profile(profile) for profile in plan.profiles.values()]
-    [fingerprints.of_store(benchmark) for benchmark in plan.benchmarks]
+    [fingerprints.of_store(benchmark, plan.preset.benchmarks[benchmark]) for benchmark in plan.benchmarks]
     for artifact in artifacts.selected(plan):
         fingerprints.of_summary(plan, artifact)
         fingerprints.of_drawing(artifacts.kind_of(plan, artifact))

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import json
 import logging
 import os
 import platform
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-from scalarization.config import Benchmark, load_config, parse_value, suggestion
-from scalarization.errors import ConfigError, StoppedError, UserError
+from pydantic import Field
+
+from scalarization.config import (
+    Benchmark,
+    Count,
+    Positive,
+    Section,
+    checked,
+    limits,
+    load_config,
+    parse_value,
+    suggestion,
+)
+from scalarization.config.messages import one_line, shortened
+from scalarization.errors import ConfigError, StoppedError, UserError, not_written
 from scalarization.plan import Plan, artifacts, load_plan
 
 #: Exit status of a job that saved its state and can be resumed (EX_TEMPFAIL of sysexits).
@@ -20,33 +37,72 @@ EXIT_ERROR = 2
 Verb = Callable[[Plan, argparse.Namespace], None]
 
 
+#: Exit status of a process whose output nobody reads any more, as shells report it (128 + SIGPIPE).
+EXIT_UNREAD = 141
+#: What a machine refuses, whatever the code does: full, read-only, not permitted, broken.
+REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}
+REFUSALS |= {errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ENOMEM}
+
+
+class Limits(Section):
+    """Options of verbs that train."""
+
+    time_limit: Positive | None = Field(None, le=limits.MINUTES, description="minutes")
+    workers: Count | None = Field(None, le=limits.THREADS, description="members trained at the same time")
+    nodes: Count | None = Field(None, le=limits.THREADS, description="nodes of the Slurm job")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb.
 
     Returns:
-        0 on success, 75 when the job stopped with its state saved, 2 on an error that the user can correct.
+        0 on success, 75 when the job stopped with its state saved, 2 on an error that the user can correct, 141 when
+        nobody reads the output (``| head``).
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack characters
+    os.environ["MPLBACKEND"] = "agg"  # figures become files, whatever the shell (of a notebook, say) asks for
     options = _parser().parse_args(arguments)
+    log = logging.getLogger(__name__)
+    terminal = {"terminal": True}
     try:
         _log_to(options.log)
         if options.log:  # `status` reads from this line that a failed job was started again
-            logging.getLogger(__name__).info("started as process %d on %s", os.getpid(), platform.node())
-        # The workflow passes on what its command line changed; see workflow/rules/common.smk.
-        overrides = json.loads(os.environ.get("SCALARIZATION_OVERRIDES", "{}"))
-        overrides.update(_assignment(text) for text in options.set)
-        if options.preset:
-            overrides["preset"] = options.preset
-        plan = load_plan(load_config(options.config, overrides))
-        options.run(plan, options)
+            log.info("started as process %d on %s", os.getpid(), platform.node())
+        given = {name: value for name, value in vars(options).items() if name in Limits.model_fields}
+        checked(Limits, given, "command line")
+        options.run(load_plan(load_config(options.config, _overrides(options))), options)
+        sys.stdout.flush()
     except UserError as error:
         stopped = isinstance(error, StoppedError)
-        level = logging.WARNING if stopped else logging.ERROR  # stopping when asked to is no failure
-        logging.getLogger(__name__).log(level, "%s", error, extra={"terminal": True})
+        log.log(logging.WARNING if stopped else logging.ERROR, "%s", error, extra=terminal)  # stopping is no failure
         return EXIT_STOPPED if stopped else EXIT_ERROR
-    except Exception:
-        logging.getLogger(__name__).exception("unexpected error", extra={"terminal": True})
-        raise
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return EXIT_UNREAD
+    except Exception as error:
+        if not isinstance(error, MemoryError) and not (isinstance(error, OSError) and error.errno in REFUSALS):
+            log.exception("unexpected error", extra=terminal)
+            raise
+        message = "the machine refuses: %s; make room or check permissions, then run the same command again"
+        log.error(message, str(error) or "not enough memory", extra=terminal)
+        return EXIT_ERROR
     return 0
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    """Keys of the configuration that the workflow and the command line replace, the latter last."""
+    name = "SCALARIZATION_OVERRIDES"  # what the command line of Snakemake changed; see workflow/rules/common.smk
+    text = os.environ.get(name) or "{}"
+    try:
+        overrides = json.loads(text)
+    except (ValueError, RecursionError):
+        overrides = None
+    if not isinstance(overrides, dict):
+        problem = "expected keys and values as JSON; unset this environment variable, the workflow sets it for its jobs"
+        raise ConfigError(f"{name} = {shortened(text)}: {problem}")
+    overrides.update(_assignment(text) for text in options.set)
+    return {**overrides, "preset": options.preset} if options.preset is not None else overrides
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,27 +159,42 @@ def _add_search_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--search", action="append", help="a search's name, as `plan` prints it; repeatable")
     source.add_argument("--benchmark", help="search on a benchmark of the preset, retrain, and print the gain")
     parser.add_argument("--workers", type=int, help="members trained at the same time (default: one per CPU core)")
-    parser.add_argument("--nodes", type=int, default=1, help="nodes of this Slurm job, all of which are used")
+    parser.add_argument("--nodes", type=int, help="nodes of this Slurm job, all of which are used (default: 1)")
     _add_time_limit(parser)
     own = parser.add_argument_group("with --benchmark")
-    own.add_argument("--budget", type=float, default=8, help="in trainings of one model (default: %(default)s)")
-    own.add_argument("--method", default="pbt", help="pbt, pb2, search_grid or search_random (default: %(default)s)")
+    own.add_argument("--budget", type=float, help="in trainings of one model (default: 8)")
+    own.add_argument("--method", help="pbt, pb2, search_grid or search_random (default: pbt)")
     own.add_argument("--tasks", help="tasks or domains, separated by commas (default: all groups, all domains)")
     own.add_argument("--architecture", help="such as vit_d2_w48 (default: the first that the preset trains there)")
     own.add_argument("--epochs-ready", type=int, help="epochs of an interval (default: a tenth of all)")
-    own.add_argument("--seeds", type=int, default=2, help="number of trainings with the policy (default: %(default)s)")
+    own.add_argument("--seeds", type=int, help="number of trainings with the policy (default: 2)")
 
 
 def _assignment(text: str) -> tuple[str, object]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise ConfigError(f"--set {text}: expected KEY=VALUE")
-    return key, parse_value(value)
+        raise ConfigError(f"--set {one_line(text)}: expected KEY=VALUE")
+    try:
+        return key, parse_value(value)
+    except ConfigError as error:
+        raise ConfigError(f"--set {one_line(text)}: {error}") from None
 
 
 class _TerminalFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         return getattr(record, "terminal", False) or record.levelno >= logging.WARNING
+
+
+class _LogFile(logging.FileHandler):
+    """A log that ends, with a line on the terminal, when the file system refuses more of it; the job goes on."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        logging.getLogger().removeHandler(self)
+        logging.getLogger(__name__).warning("%s: could not be written, the log ends here: %s", self.baseFilename, error)
 
 
 def _log_to(file: Path | None) -> None:
@@ -135,8 +206,11 @@ def _log_to(file: Path | None) -> None:
     handlers: list[logging.Handler] = [terminal]
     if file is not None:
         terminal.addFilter(_TerminalFilter())
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(file, mode="a"))
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            handlers.append(_LogFile(file, mode="a", encoding="utf-8", errors="backslashreplace"))
+        except OSError as error:
+            raise not_written(file, error) from None
         handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     root.handlers = handlers
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it logs every glyph of a PDF
@@ -146,7 +220,7 @@ def _benchmark(plan: Plan, name: str) -> Benchmark:
     """The benchmark of the preset that a command line names."""
     known = plan.preset.benchmarks
     if name not in known:
-        raise ConfigError(f"{plan.config.preset_file}: no benchmark {name}; {suggestion(name, known)}")
+        raise ConfigError(f"{plan.config.preset_file}: no benchmark {one_line(name)}; {suggestion(name, known)}")
     return known[name]
 
 
@@ -154,7 +228,7 @@ def _artifact(plan: Plan, name: str) -> str:
     """The artifact of the preset that a command line names."""
     known = plan.preset.artifacts
     if name not in known:
-        raise ConfigError(f"{plan.config.preset_file}: no artifact {name}; {suggestion(name, known)}")
+        raise ConfigError(f"{plan.config.preset_file}: no artifact {one_line(name)}; {suggestion(name, known)}")
     return name
 
 
@@ -184,50 +258,63 @@ def _download(plan: Plan, options: argparse.Namespace) -> None:
 
 def _prepare(plan: Plan, options: argparse.Namespace) -> None:
     from scalarization.data.prepare import prepare
+    from scalarization.provenance import Provenance
 
     benchmark = _benchmark(plan, options.benchmark)
-    directory = plan.paths.store_file(options.benchmark).parent
-    prepare(directory, options.benchmark, benchmark.domains, plan.paths.downloads, benchmark.tasks)
+    store = plan.paths.store_file(options.benchmark)
+    origin = Provenance(plan).origin(store)
+    prepare(store.parent, options.benchmark, benchmark.domains, plan.paths.downloads, benchmark.tasks, origin)
 
 
 def _train(plan: Plan, options: argparse.Namespace) -> None:
-    from scalarization.search.policies import resolve_policies
-    from scalarization.training.job import train_shards
+    from scalarization.search import retraining
+    from scalarization.training.merging import merge_shards
 
-    train_shards(plan, resolve_policies(plan, [plan.shard(name) for name in options.cell]), _seconds(options))
+    shards = dict.fromkeys(shard for name in options.cell for shard in plan.shards_named(name))
+    retraining.train(plan, list(shards), _seconds(options))
+    for cell in dict.fromkeys(plan.cells[name] for name in options.cell if name in plan.cells):
+        if len(plan.shards(cell)) > 1:
+            merge_shards(plan, cell)
 
 
 def _conflicts(plan: Plan, options: argparse.Namespace) -> None:
     from scalarization.training.job import count_conflicts
 
-    count_conflicts(plan, [plan.counted_cell(name) for name in options.cell], _seconds(options))
+    count_conflicts(plan, [plan.counted_cell(name) for name in dict.fromkeys(options.cell)], _seconds(options))
 
 
 def _search(plan: Plan, options: argparse.Namespace) -> None:
+    request = {
+        key: vars(options)[key] for key in ("budget", "method", "tasks", "architecture", "epochs_ready", "seeds")
+    }
+    request = {key: value for key, value in request.items() if value is not None}
     if options.search:
         from scalarization.search.session import run_searches
 
-        searches = [plan.search(name) for name in options.search]
-        run_searches(plan, searches, options.workers, _seconds(options), options.nodes)
+        _refuse(request, "--search")
+        searches = [plan.search(name) for name in dict.fromkeys(options.search)]
+        run_searches(plan, searches, options.workers, _seconds(options), options.nodes or 1)
         return
-    from scalarization.reports.search import report_ad_hoc_search
     from scalarization.search.adhoc import SearchRequest
 
-    request = SearchRequest(
-        benchmark=options.benchmark,
-        budget=options.budget,
-        method=options.method,
-        tasks=options.tasks.split(",") if options.tasks else None,
-        architecture=options.architecture,
-        epochs_ready=options.epochs_ready,
-        seeds=options.seeds,
-        workers=options.workers,
-    )
-    report_ad_hoc_search(plan, request)
+    _refuse([key for key in ("time_limit", "nodes") if vars(options)[key] is not None], "--benchmark")
+    if "tasks" in request:
+        request["tasks"] = request["tasks"].split(",")
+    request |= {"benchmark": options.benchmark, "workers": options.workers}
+    checked_request = checked(SearchRequest, request, "search")
+    from scalarization.reports.search import report_ad_hoc_search
+
+    report_ad_hoc_search(plan, checked_request)
+
+
+def _refuse(given: Iterable[str], option: str) -> None:
+    """Refuse options that have no meaning with another one."""
+    for key in given:
+        raise ConfigError(f"search: --{key.replace('_', '-')} cannot be given with {option}; leave it out")
 
 
 def _merge(plan: Plan, options: argparse.Namespace) -> None:
-    from scalarization.training.job import merge_shards
+    from scalarization.training.merging import merge_shards
 
     merge_shards(plan, plan.cell(options.cell))
 
@@ -242,11 +329,15 @@ def _summarize(plan: Plan, options: argparse.Namespace) -> None:
     import pyarrow as pa
 
     from scalarization import analysis
+    from scalarization.provenance import Provenance
     from scalarization.storage import write_table
 
     artifact = _artifact(plan, options.artifact)
+    file, provenance = plan.paths.summary_file(artifact), Provenance(plan)
+    provenance.require(artifacts.inputs_of(plan, artifact))
+    origin = provenance.origin(file)
     table = pa.Table.from_pandas(analysis.summarize(plan, artifact), preserve_index=False)
-    write_table(plan.paths.summary_file(artifact), table, analysis.metadata(plan, artifact))
+    write_table(file, table, {**analysis.metadata(plan, artifact), **origin})
 
 
 def _compare(plan: Plan, options: argparse.Namespace) -> None:
@@ -256,15 +347,16 @@ def _compare(plan: Plan, options: argparse.Namespace) -> None:
 
 
 def _draw(plan: Plan, options: argparse.Namespace) -> None:
-    import pyarrow.parquet as pq
-
     from scalarization.plotting.style import save
-    from scalarization.storage import read_metadata, write_bytes
+    from scalarization.provenance import Provenance, record_drawing
+    from scalarization.storage import read_metadata, read_table, write_bytes
 
     artifact = _artifact(plan, options.artifact)
-    source = plan.paths.summary_file(artifact)
+    source, provenance = plan.paths.summary_file(artifact), Provenance(plan)
+    provenance.require([source])
+    origin = provenance.origin(plan.paths.drawing_record(artifact))
     metadata = read_metadata(source)
-    summary = pq.read_table(source).to_pandas()
+    summary = read_table(source, "summary").to_pandas()
     kind, files = artifacts.kind_of(plan, artifact), artifacts.files_of(plan, artifact)
     if kind.output == "table":
         from scalarization import tables
@@ -277,3 +369,4 @@ def _draw(plan: Plan, options: argparse.Namespace) -> None:
 
         figure = figures.draw(kind.name, summary, metadata)
     save(figure, files["pdf"], files["png"])
+    record_drawing(plan, artifact, origin)

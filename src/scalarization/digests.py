@@ -15,11 +15,13 @@ PLANNING = frozenset(
         "architectures",
         "benchmarks",
         "benchmarks.base",
+        "completeness",
         "config",
         "digests",
         "errors",
         "methods",
         "methods.info",
+        "provenance",
         "specification",
         "storage",
     }

@@ -8,8 +8,9 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
-from scalarization.errors import StoppedError
+from scalarization.errors import DataError, StoppedError, not_written
 
 #: Pause between two attempts to take a lock that another process holds.
 POLL_SECONDS = 0.5
@@ -30,20 +31,33 @@ def locked(directory: Path, activity: str, stop_reason: Callable[[], str | None]
 
     Raises:
         StoppedError: ``stop_reason`` returned a reason.
+        DataError: The file system refuses (read-only, without locks, full).
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("w") as lock:
+    file = directory / "lock"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = file.open("w")
+    except OSError as error:
+        raise not_written(file, error) from None
+    with lock:
         waited = False
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not waited:
-                    logger.warning("%s: another process %s; waiting for it", directory, activity)
-                elif reason := stop_reason():
-                    message = f"{directory}: {reason} while another process {activity}"
-                    raise StoppedError(f"{message}; nothing is lost, run the same command again") from None
+        while not _take(lock, file):
+            if not waited:
+                logger.warning("%s: another process %s; waiting for it", directory, activity)
+            elif reason := stop_reason():
+                message = f"{directory}: {reason} while another process {activity}"
+                raise StoppedError(f"{message}; nothing is lost, run the same command again")
             waited = True
             time.sleep(POLL_SECONDS)
         yield waited
+
+
+def _take(lock: TextIO, file: Path) -> bool:
+    """Lock an open file; returns whether no other process holds it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise DataError(f"{file}: could not be locked: {error}. Put results on a file system with locks") from None
+    return True

@@ -24,6 +24,18 @@ def sequence(root: int, seed: int, purpose: str, *counters: int) -> np.random.Se
     return np.random.SeedSequence(entropy=root, spawn_key=(digest, seed, *counters))
 
 
+def key(*names: str) -> int:
+    """A number for some names, such as those of a benchmark and an architecture, to be used as a counter.
+
+    Args:
+        names: Names, in order.
+
+    Returns:
+        64 bits of their digest.
+    """
+    return int.from_bytes(hashlib.sha256("\n".join(names).encode()).digest()[:8], "little")
+
+
 def generator(root: int, seed: int, purpose: str, *counters: int) -> np.random.Generator:
     """A NumPy generator of one purpose; arguments as in :func:`sequence`."""
     return np.random.Generator(np.random.PCG64(sequence(root, seed, purpose, *counters)))

@@ -1,12 +1,20 @@
-"""Files that appear whole or not at all, and the schemas of run files, conflict files and example files."""
+"""Files that appear whole or not at all and carry a checksum, and the schemas of run, conflict and example files.
+
+A Parquet file has the SHA-256 of its bytes under the key ``checksum`` of its metadata, a JSON file under the key
+``checksum`` of its content. Every reading here compares it, so that no damaged value is ever taken for a result.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import glob
+import hashlib
+import io
 import json
+import logging
 import os
+import shlex
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +23,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scalarization.errors import DataError
+from scalarization.errors import DamagedError, DataError, MissingError, not_written
 
 #: Version of the three schemas below. A file of another version is refused; version 1 called ``weight_setting``
 #: ``member`` and did not name its version.
@@ -82,8 +90,11 @@ EXAMPLE_SCHEMA = pa.schema(
 QUALITY = {"accuracy": 1.0, "l1": -1.0}
 #: Key of the JSON document in a Parquet file's metadata.
 METADATA_KEY = b"scalarization"
+#: Key of the checksum in a Parquet file's metadata, and in the content of a JSON file.
+CHECKSUM_KEY = "checksum"
 #: Suffix of the temporary names of :func:`replacing`.
 PART = ".part"
+logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -108,9 +119,7 @@ def replacing(path: Path) -> Iterator[Path]:
                 temporary.unlink(missing_ok=True)
                 raise
     except OSError as error:
-        raise DataError(
-            f"{path}: could not be written: {error}. Make room or check permissions, then run again"
-        ) from None
+        raise not_written(path, error) from None
 
 
 @contextlib.contextmanager
@@ -151,13 +160,60 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write a readable JSON file whole or not at all."""
-    write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
+def quarantine(path: Path, reason: str) -> None:
+    """Rename a file of ours that cannot be used, so that nobody reads it again, and log a line.
+
+    Args:
+        path: The file. It is no mistake if another process has quarantined it already.
+        reason: What is wrong with it.
+
+    Raises:
+        DataError: The file system refuses (read-only, or not our file).
+    """
+    quarantined = path.with_name(f"{path.name}.bad")
+    try:
+        path.replace(quarantined)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DataError(f"{path}: {reason}; could not be renamed: {error}. Remove it, then run again") from None
+    logger.warning("%s: %s; quarantined as %s", path, reason, quarantined.name)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a readable JSON file whole or not at all, with a checksum.
+
+    Args:
+        path: Where to.
+        content: Plain values. A key ``checksum`` is replaced.
+
+    Raises:
+        DataError: The file system refuses (full, read-only, over quota).
+    """
+    plain = json.loads(json.dumps(content))
+    plain.pop(CHECKSUM_KEY, None)
+    document = {CHECKSUM_KEY: _json_checksum(plain), **plain}
+    write_bytes(path, (json.dumps(document, indent=1) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Content of a file that :func:`write_json` wrote, its checksum included.
+
+    Raises:
+        DataError: The file is missing, damaged, or was changed by hand.
+    """
+    try:
+        document = json.loads(_content(path, "file"))
+        recorded = document[CHECKSUM_KEY]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _damaged(path, "no JSON of this program") from None
+    if recorded != _json_checksum({key: value for key, value in document.items() if key != CHECKSUM_KEY}):
+        raise _damaged(path, "its checksum differs")
+    return document
 
 
 def write_table(path: Path, table: pa.Table, metadata: dict[str, Any] | None = None) -> None:
-    """Write a Parquet file whole or not at all.
+    """Write a Parquet file whole or not at all, with a checksum.
 
     Args:
         path: Where to.
@@ -167,10 +223,48 @@ def write_table(path: Path, table: pa.Table, metadata: dict[str, Any] | None = N
     Raises:
         DataError: The file system refuses (full, read-only, over quota).
     """
+    keys = {CHECKSUM_KEY.encode(): _ABSENT}
     if metadata is not None:
-        table = table.replace_schema_metadata({METADATA_KEY: json.dumps(metadata, sort_keys=True)})
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary)
+        keys[METADATA_KEY] = json.dumps(metadata, sort_keys=True).encode()
+    buffer = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(keys), buffer)
+    content = buffer.getvalue()
+    start = content.rindex(_CHECKSUM_FIELD) + len(_CHECKSUM_FIELD)
+    checksum = hashlib.sha256(content).hexdigest().encode()
+    write_bytes(path, content[:start] + checksum + content[start + len(checksum) :])
+
+
+def read_table(path: Path, kind: str = "file") -> pa.Table:
+    """Read a Parquet file that :func:`write_table` wrote.
+
+    Args:
+        path: The file.
+        kind: What it is, for messages.
+
+    Raises:
+        DataError: The file is missing or damaged.
+    """
+    return pq.read_table(pa.BufferReader(_verified(path, kind)))
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata that :func:`write_table` put into a Parquet file; empty if it has none.
+
+    Raises:
+        DataError: The file is missing or damaged.
+    """
+    return _metadata_of(pq.read_schema(pa.BufferReader(_verified(path, "file"))))
+
+
+def checksum_of(path: Path) -> str:
+    """The checksum that a Parquet or JSON file of ours carries, compared with its content.
+
+    Raises:
+        DataError: The file is missing or damaged.
+    """
+    if path.suffix == ".json":
+        return read_json(path)[CHECKSUM_KEY]
+    return _split_checksum(path, _verified(path, "file"))[1].decode()
 
 
 def write_run_file(path: Path, rows: Sequence[dict[str, Any]], metadata: dict[str, Any]) -> None:
@@ -183,9 +277,9 @@ def write_conflict_file(path: Path, rows: Sequence[dict[str, Any]], metadata: di
     write_table(path, pa.Table.from_pylist(list(rows), CONFLICT_SCHEMA), _with_version(metadata))
 
 
-def write_example_file(path: Path, table: pa.Table) -> None:
+def write_example_file(path: Path, table: pa.Table, metadata: dict[str, Any]) -> None:
     """Write the predictions of a cell, or of a shard of it; ``table`` has :data:`EXAMPLE_SCHEMA`."""
-    write_table(path, table, _with_version({}))
+    write_table(path, table, _with_version(metadata))
 
 
 def read_run_file(path: Path) -> pa.Table:
@@ -215,11 +309,6 @@ def read_example_file(path: Path) -> pa.Table:
     return _read(path, EXAMPLE_SCHEMA, "example file")
 
 
-def read_metadata(path: Path) -> dict[str, Any]:
-    """The metadata that :func:`write_table` put into a Parquet file; empty if it has none."""
-    return _metadata_of(pq.read_schema(path))
-
-
 def _with_version(metadata: dict[str, Any]) -> dict[str, Any]:
     return {**metadata, "schema_version": SCHEMA_VERSION}
 
@@ -229,16 +318,54 @@ def _metadata_of(schema: pa.Schema) -> dict[str, Any]:
 
 
 def _read(path: Path, schema: pa.Schema, kind: str) -> pa.Table:
-    way_out = "delete it and run snakemake again"
-    try:
-        table = pq.read_table(path)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such {kind}; build it with: snakemake --cores all {path}") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error}); {way_out}") from None
+    table = read_table(path, kind)
     version = _metadata_of(table.schema).get("schema_version", 1)
     if version != SCHEMA_VERSION:
-        raise DataError(f"{path}: schema version {version}, this code reads version {SCHEMA_VERSION}; {way_out}")
+        raise DamagedError(path, f"schema version {version}, this code reads version {SCHEMA_VERSION}", _WAY_OUT)
     if not table.schema.equals(schema, check_metadata=False):
-        raise DataError(f"{path}: its columns are not those of a {kind}; {way_out}")
+        raise DamagedError(path, f"its columns are not those of a {kind}", _WAY_OUT)
     return table
+
+
+#: Stands in the place of a Parquet file's checksum while the checksum is computed.
+_ABSENT = b"0" * 64
+#: What precedes the checksum in the Parquet footer: key and, in Thrift's compact protocol, type and length of a text.
+_CHECKSUM_FIELD = CHECKSUM_KEY.encode() + b"\x18\x40"
+_WAY_OUT = "run snakemake again, which makes it anew"
+
+
+def _content(path: Path, kind: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise MissingError(
+            f"{path}: no such {kind}; build it with: snakemake --cores all {shlex.quote(str(path))}"
+        ) from None
+    except OSError as error:
+        raise DamagedError(path, f"not readable: {error}", "check permissions and disk") from None
+
+
+def _verified(path: Path, kind: str) -> bytes:
+    """Content of a Parquet file whose checksum is right."""
+    content = _content(path, kind)
+    blank, recorded = _split_checksum(path, content)
+    if hashlib.sha256(blank).hexdigest().encode() != recorded:
+        raise _damaged(path, "its checksum differs")
+    return content
+
+
+def _split_checksum(path: Path, content: bytes) -> tuple[bytes, bytes]:
+    """A Parquet file's content as it was before its checksum was put in, and the checksum."""
+    position = content.rfind(_CHECKSUM_FIELD)
+    if position < 0:
+        raise _damaged(path, "it has no checksum of this program")
+    start, stop = position + len(_CHECKSUM_FIELD), position + len(_CHECKSUM_FIELD) + len(_ABSENT)
+    return content[:start] + _ABSENT + content[stop:], content[start:stop]
+
+
+def _json_checksum(plain: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def _damaged(path: Path, reason: str) -> DamagedError:
+    return DamagedError(path, f"damaged or foreign: {reason}", _WAY_OUT)

@@ -83,4 +83,4 @@ def plausible(cell: Cell, run: Run, epoch: int) -> tuple[float, float]:
     """Fewer conflicts at a high learning rate, more of them later; accuracy that grows with capacity and epochs."""
     lr, capacity = cell.specification.recipe.lr, cell.architecture.depth + cell.architecture.width / 24
     fraction = 0.2 + 0.06 * epoch - 2 * lr + 0.02 * ((7 * run.seed + 3 * capacity + epoch) % 3)
-    return fraction, 70 + 2 * capacity + 3 * epoch - 100 * lr + run.seed
+    return fraction, 50 + 2 * capacity + 3 * epoch - 100 * lr + run.seed

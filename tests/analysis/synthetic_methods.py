@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pyarrow as pa
-from synthetic import columns_of
+import synthetic
 
 from scalarization import storage
 from scalarization.plan import Plan
@@ -14,6 +13,8 @@ from scalarization.plan import Plan
 METHODS = ["uniform", "rlw", "uncertainty", "imtl_l", "cagrad", "pcgrad"]
 MODEL = {"patch": 8, "heads": 4, "mlp_ratio": 2, "drop_path": 0.0}
 EPOCHS = 4
+#: Methods whose time and memory are measured in addition to uniform weights.
+COMPARED = {"pcgrad": {}, "rotograd": {}, "mgda": {}}
 PAIR = ["gender", "activity"]
 
 
@@ -32,7 +33,7 @@ def experiment(**changes: Any) -> dict[str, Any]:
 def preset(artifacts: dict[str, dict], **experiments: dict[str, Any]) -> dict[str, Any]:
     """A preset with some experiments and a profile of time and memory."""
     recipe = {"lr": 3e-3, "batch_size": 64, "epochs": EPOCHS, "warmup_epochs": 1, "eval_every": 2}
-    profile = {"benchmark": "emoji_people", "architecture": "vit_d1_w48", "tasks": [2, 8], "methods": {"pcgrad": {}}}
+    profile = {"benchmark": "emoji_people", "architecture": "vit_d1_w48", "tasks": [2, 8, 40], "methods": COMPARED}
     return {
         "description": "Made-up numbers.",
         "benchmarks": {
@@ -45,57 +46,44 @@ def preset(artifacts: dict[str, dict], **experiments: dict[str, Any]) -> dict[st
 
 
 def write_runs(plan: Plan, value) -> None:
-    """Write run files with ``value(cell, run, split, task, metric)``; None leaves the metric out."""
-    for cell in plan.cells.values():
-        rows = []
-        for run in cell.runs:
-            for epoch in (EPOCHS - 2, EPOCHS):
-                for task in cell.tasks:
-                    for split in ("train", "validation", "test"):
-                        for metric in ("accuracy", "balanced_accuracy", "loss"):
-                            number = value(cell, run, split, task, metric)
-                            if number is None:
-                                continue
-                            rows.append(
-                                {
-                                    **columns_of(cell, run),
-                                    "weights": list(run.weights),
-                                    "epoch": epoch,
-                                    "split": split,
-                                    "task": task,
-                                    "metric": metric,
-                                    "value": float(number) if epoch == EPOCHS else 1.0,
-                                }
-                            )
-        storage.write_run_file(plan.paths.run_file(cell), rows, cell.describe())
+    """Write run files with ``value(cell, run, split, task, metric)``; where that is None, with any number."""
+
+    def formula(cell, run, split, task, metric):
+        number = None if split == "batches" else value(cell, run, split, task, metric)
+        return 0.5 if number is None else float(number)
+
+    synthetic.write_runs(plan, formula)
 
 
 #: Method -> seconds and bytes of a step, as functions of the number of tasks.
 MEASURED = {
     "pcgrad": (lambda t: 0.01 * (1 + 2 * t) / 3, lambda t: (100 + 40 * t) * 2**20),
     "rotograd": (lambda t: 0.012, lambda t: (100 + 2 * t) * 2**20),
-    "new_method": (lambda t: 0.02, lambda t: 150 * 2**20),
+    "mgda": (lambda t: 0.02, lambda t: 150 * 2**20),
     "uniform": (lambda t: 0.01, lambda t: 100 * 2**20),
 }
 
 
-def write_profile(plan: Plan, tasks=(8, 2), name: str = "steps") -> None:
-    """Write a profile of time and memory."""
-    rows = [
-        {
-            "benchmark": "emoji_people",
-            "architecture": "vit_d1_w48",
-            "batch_size": 64,
-            "method": method,
-            "tasks": count,
-            "seconds_per_step": seconds(count),
-            "time_ratio": seconds(count) / 0.01,
-            "peak_bytes": peak(count),
-            "memory_ratio": peak(count) / (100 * 2**20),
-        }
-        for count in tasks
-        for method, (seconds, peak) in MEASURED.items()
-    ]
+def write_profile(plan: Plan, name: str = "steps") -> None:
+    """Write a profile of time and memory; methods without numbers of their own are as fast as uniform weights."""
+    profile = plan.profiles[name]
+    rows = []
+    for count in reversed(profile.num_tasks):
+        for method in reversed(profile.methods):
+            seconds, peak = (formula(count) for formula in MEASURED.get(method, MEASURED["uniform"]))
+            rows.append(
+                {
+                    "benchmark": profile.cell.benchmark,
+                    "architecture": profile.cell.architecture.name,
+                    "batch_size": profile.cell.specification.recipe.batch_size,
+                    "method": method,
+                    "tasks": count,
+                    "seconds_per_step": seconds,
+                    "time_ratio": seconds / 0.01,
+                    "peak_bytes": peak,
+                    "memory_ratio": peak / (100 * 2**20),
+                }
+            )
     storage.write_table(
         plan.paths.profile_file(name), pa.Table.from_pylist(rows), {"environment": {"device": "an abacus"}}
     )
@@ -108,6 +96,4 @@ def write_store(plan: Plan, benchmark: str, positives: bool = True) -> None:
     domain = {"splits": {"train": [0, 200], "validation": [200, 250], "test": [250, 300]}}
     if positives:
         domain["positives_per_attribute"] = counts
-    file = plan.paths.store_file(benchmark)
-    file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({"attributes": attributes, "domains": {"people": domain}}))
+    storage.write_json(plan.paths.store_file(benchmark), {"attributes": attributes, "domains": {"people": domain}})

@@ -27,7 +27,7 @@ def test_every_epoch_of_every_run_is_one_row(summarized):
     keys = ["architecture", "variant", "seed", "epoch"]
     assert len(summary) == 4 * 3 * 2 * 4 and not summary.duplicated(keys).any()
     row = summary.set_index(keys).loc["vit_d3_w48", "lr0.005", 1, 2]
-    share, validation = 0.2 + 0.12 - 0.01 + 0.02 * ((7 + 15 + 2) % 3), 70 + 10 + 6 - 0.5 + 1
+    share, validation = 0.2 + 0.12 - 0.01 + 0.02 * ((7 + 15 + 2) % 3), 50 + 10 + 6 - 0.5 + 1
     # Pairs (0, 1): 50 steps; (0, 2) and (1, 2): 25 steps, the third domain is absent at every other.
     conflicts = round(50 * share) + 2 * round(25 * share)
     assert (row["pairs"], row["steps"], row["zero"], row["conflicts"]) == (3, 100, 50, conflicts)
@@ -61,10 +61,10 @@ def test_interval_is_over_runs_not_epochs(summarized):
 
 
 def test_correlation_of_runs_on_a_line(summarized):
-    line = summarized("figure_3", points_of(lambda run, epoch: (0.88 - 0.04 * (run + epoch), 50 + 10 * (run + epoch))))
+    line = summarized("figure_3", points_of(lambda run, epoch: (0.88 - 0.04 * (run + epoch), 5 + 10 * (run + epoch))))
     first = line.iloc[0]
     assert [first[c] for c in ("r", "r_low", "r_high")] == pytest.approx([-1, -1, -1])
-    assert (first["slope"], first["intercept"]) == pytest.approx((-0.4, 108))
+    assert (first["slope"], first["intercept"]) == pytest.approx((-0.4, 90))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_mistakes_name_file_and_way_out(make_plan):
     file = plan.paths.run_file(next(iter(plan.counted.values())))
     table = pq.read_table(file)
     storage.write_conflict_file(file, table.slice(0, 5).to_pylist(), {})
-    with pytest.raises(DataError, match=r"has 5 rows for 2 seeds, 4 epochs and 3 pairs; delete it"):
+    with pytest.raises(DataError, match=r"lacks 1 of 2 runs, such as weight setting 0, seed 1; delete it"):
         analysis.summarize(plan, "figure_3")
     storage.write_table(file, table.drop_columns(["zero"]), {"schema_version": storage.SCHEMA_VERSION})
     with pytest.raises(DataError, match="its columns are not those of a conflict file"):

@@ -81,22 +81,23 @@ def test_refining_searches_again_among_the_near_best_of_the_other_capacity(summa
 
 
 def test_regret_of_a_loss_is_positive_where_weights_found_elsewhere_cost(make_plan):
-    plan = make_plan(synthetic.preset("consistency", depth=(1,), methods=METHODS, seeds=1))
-    best = {"vit_d1_w24": 0.1, "vit_d1_w48": 0.9}
+    plan = make_plan(synthetic.dense_preset("consistency", methods=METHODS))
+    small, large = "dense26_w8_shr0", "dense26_w16_shr0"
+    best = {small: 0.1, large: 0.9}
 
     def formula(cell, run, split, task, metric):
         if cell.method == "single":
             return 1.0
         return abs(run.weights[0] - best[cell.architecture.name])
 
-    synthetic.write_runs(plan, formula, metric="l1")
+    synthetic.write_runs(plan, formula)
     regrets = analysis.summarize(plan, "consistency").query("part == 'regret' and procedure == 'reuse'")
     assert regrets.set_index(["source", "architecture"])["mean"].to_dict() == pytest.approx(
         {
-            ("vit_d1_w24", "vit_d1_w24"): 0,
-            ("vit_d1_w24", "vit_d1_w48"): 0.8,
-            ("vit_d1_w48", "vit_d1_w24"): 0.8,
-            ("vit_d1_w48", "vit_d1_w48"): 0,
+            (small, small): 0,
+            (small, large): 0.8,
+            (large, small): 0.8,
+            (large, large): 0,
         }
     )
 

@@ -96,20 +96,21 @@ def test_a_population_study_needs_a_population(make_plan):
 
 @pytest.mark.parametrize("kind", ["rebuttal_table_2", "rebuttal_figure_2"])
 def test_grid_and_search_are_needed_on_the_same_tasks(make_plan, kind):
-    message = refusal(make_plan, with_searches(kind))
+    message = refusal(make_plan, with_searches(kind, {**PEOPLE, "searches": ["found"]}))
     assert "artifacts.mine: its experiments have no grid on the same tasks and architecture" in message
 
 
 def test_the_simplex_has_three_corners(make_plan):
     methods = {"grid": {"points": [[0.3, 0.7]]}, "pbt": {"search": "found"}}
-    content = with_searches("rebuttal_figure_2", people=synthetic_methods.experiment(methods=methods))
+    artifact = {**PEOPLE, "searches": ["found"]}
+    content = with_searches("rebuttal_figure_2", artifact, people=synthetic_methods.experiment(methods=methods))
     content["searches"]["found"]["task_set"] = {"pair": synthetic_methods.PAIR}
     message = refusal(make_plan, content)
     assert "artifacts.mine: task set 'pair' has 2 tasks; the simplex is drawn for 3" in message
 
 
 def test_a_search_elsewhere_is_needed(make_plan):
-    message = refusal(make_plan, with_searches("table_search_on"))
+    message = refusal(make_plan, with_searches("table_search_on", {**PEOPLE, "searches": ["found"]}))
     assert "trained" not in message and "add a variant with search_on" in message
 
 

@@ -4,8 +4,8 @@ import csv
 
 import pyarrow as pa
 import pytest
+import synthetic
 import synthetic_methods
-from synthetic import columns_of
 
 from scalarization import analysis, storage
 from scalarization.analysis import reported_numbers
@@ -46,21 +46,11 @@ def plan(root, tmp_path_factory):
         a = cell.architecture
         name = f"vit-s4-depth{a.depth}" if a.family == "vit" else f"{a.family}{a.depth}"
         reported_cell = (cell.benchmark, name, a.width / FULL[a.family], PRINTED.get(cell.method))
-        rows = [
-            {
-                **columns_of(cell, run),
-                "weights": list(run.weights),
-                "epoch": cell.specification.epochs,
-                "split": split,
-                "task": task,
-                "metric": "accuracy",
-                "value": reported.get((*reported_cell, task), 90.0) + OFFSETS[run.seed],
-            }
-            for run in cell.runs
-            for task in cell.tasks
-            for split in ("validation", "test")
-        ]
-        storage.write_run_file(plan.paths.run_file(cell), rows, cell.describe())
+
+        def formula(cell, run, split, task, metric, reported_cell=reported_cell):
+            return reported.get((*reported_cell, task), 90.0) + OFFSETS[run.seed]
+
+        synthetic.write_cell(plan, cell, formula)
     synthetic_methods.write_profile(plan, name=plan.preset.artifacts["table_costs"].profile)
     return plan
 
@@ -119,7 +109,8 @@ def test_reported_populations_are_listed_with_their_searches(summaries):
 
 def test_all_summaries_with_reported_numbers_can_be_compared(plan, summaries, capsys):
     for artifact, summary in summaries.items():
-        storage.write_table(plan.paths.summary_file(artifact), pa.Table.from_pandas(summary, preserve_index=False))
+        table = pa.Table.from_pandas(summary, preserve_index=False)
+        storage.write_table(plan.paths.summary_file(artifact), table, analysis.metadata(plan, artifact))
     print_comparison(plan, SUMMARIZED)
     printed = " ".join(capsys.readouterr().out.split())
     numbers = {"table_b": 2 * 7 * 7, "table_c": 3 * 8 * 9, "table_d": 3 * 8 * 9, "rebuttal_table_1a": 14}

@@ -3,7 +3,6 @@
 import math
 
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 import synthetic_methods
 import synthetic_searches as synthetic
@@ -80,9 +79,10 @@ def test_missing_and_incomplete_histories_are_errors(make):
     plan = make("figure_e", {"searches": ["found"]})
     (search,) = plan.searches.values()
     synthetic.write_history(plan, search)
-    table = pq.read_table(plan.paths.search_file(search))
-    storage.write_table(plan.paths.search_file(search), table.slice(0, 8))
-    with pytest.raises(DataError, match="not a complete search"):
+    file = plan.paths.search_file(search)
+    metadata = storage.read_metadata(file)
+    storage.write_table(file, storage.read_table(file).slice(0, 8), metadata)
+    with pytest.raises(DataError, match="interval 3 of member 2 is there 0 times"):
         analysis.summarize(plan, "figure_e")
     plan.paths.search_file(search).unlink()
     with pytest.raises(DataError, match="no such search"):
@@ -117,7 +117,7 @@ def test_a_history_without_a_session_is_an_error(make):
     plan = make("table_search_cost", {"searches": ["found"]})
     (search,) = plan.searches.values()
     file = plan.paths.search_file(search)
-    storage.write_table(file, pq.read_table(file), {})
+    storage.write_table(file, storage.read_table(file), {"specification": search.describe()})
     with pytest.raises(DataError, match="lack the session"):
         analysis.summarize(plan, "table_search_cost")
 
@@ -283,6 +283,8 @@ def variants(make):
             },
         ) | {"methods": {"pbt": {"search": "found"}}}
         artifact = {"experiments": ["base", "searched"]}
+        if kind == "table_search_on":
+            artifact["searches"] = ["found"]
         return make(kind, artifact, searches, value, only, base=base, searched=searched)
 
     return make_kind
@@ -290,8 +292,10 @@ def variants(make):
 
 def test_variants_of_a_search_are_lines_of_one_table(variants):
     summary = analysis.summarize(variants("table_methods"), "table_methods")
-    assert summary["variant"].unique().tolist() == ["base"]
-    average = summary[summary["task"] == "average"]
+    assert summary["listed_under"].unique().tolist() == ["base"]
+    average = summary[(summary["task"] == "average") & (summary["metric"] == "accuracy")]
+    # The rows are told apart by the variants of their own cells.
+    assert average["variant"].tolist() == ["base", "base", "base", "last_weights", "from_small"]
     assert average["label"].tolist() == [
         *("Uniform", "RLW", "PBT", "PBT, last weights"),
         "PBT, searched on vit_d1_w48",
@@ -303,12 +307,12 @@ def test_variants_of_a_search_are_lines_of_one_table(variants):
 def test_a_variant_of_the_training_is_a_table_of_its_own(variants):
     more = {"variants": {"base": {}, "slow": {"recipe": {"lr": 1e-4}}}}
     summary = analysis.summarize(variants("table_methods", **more), "table_methods")
-    labels = summary.groupby("variant", sort=False)["label"].unique().map(list).to_dict()
+    labels = summary.groupby("listed_under", sort=False)["label"].unique().map(list).to_dict()
     assert list(labels) == ["base", "slow"] and labels["slow"] == ["Uniform", "RLW"]
 
 
 def test_main_table_has_one_line_per_method(variants):
-    summary = analysis.summarize(variants("table_main"), "table_main")
+    summary = analysis.summarize(variants("table_main"), "table_main").query("metric == 'accuracy'")
     assert summary["label"].tolist() == ["Uniform", "RLW", "PBT"] and summary["mean"].tolist() == [70.5, 71.5, 75]
 
 

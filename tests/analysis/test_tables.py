@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import synthetic_methods as synthetic
 
-from scalarization import analysis, methods
+from scalarization import analysis, methods, storage
 from scalarization.analysis import reported_numbers, table_costs
 from scalarization.errors import DataError
 
@@ -59,11 +59,13 @@ def test_means_and_both_deviations(summarize):
     assert other["std"] == pytest.approx(math.sqrt(2)) and other["paper_std"] == pytest.approx(math.sqrt(8) / 2)
 
 
-def test_balanced_accuracy_is_listed_if_the_run_file_has_it(summarize):
+def test_balanced_accuracy_is_listed_where_it_is_defined(summarize):
     summary = summarize()
     assert row(summary, "uniform", "average", "balanced_accuracy")["mean"] == 76.5
-    without = summarize(value=lambda c, m, s, t, metric: None if metric == "balanced_accuracy" else 50.0)
+    # An attribute without positives in a split has none; that is no sign of a run that diverged.
+    without = summarize(value=lambda c, m, s, t, metric: math.nan if metric == "balanced_accuracy" else 50.0)
     assert without["metric"].unique().tolist() == ["accuracy"]
+    assert (without["diverged"] == 0).all() and (without["mean"] == 50).all()
 
 
 def test_methods_and_tasks_are_in_the_papers_order(summarize):
@@ -94,7 +96,7 @@ def test_optimum_is_chosen_on_validation_among_all_constant_weights(summarize):
     assert grid_row["mean"] == pytest.approx(76.5)
 
     def uniform_wins(cell, run, split, task, metric):
-        return value(cell, run, split, task, metric) + (50 if cell.method == "uniform" else 0)
+        return value(cell, run, split, task, metric) + (15 if cell.method == "uniform" else 0)
 
     again = summarize(value=uniform_wins, people=synthetic.experiment(methods=grid))
     assert list(row(again, "grid", "average")["weights"]) == [0.5, 0.5]
@@ -248,12 +250,12 @@ def profile_plan(make_plan):
 
 def test_table_of_costs_has_formulas_and_measurements(profile_plan):
     summary = analysis.summarize(profile_plan, "table_costs")
-    order = ["uniform", "pbt", "uncertainty", "graddrop", "pcgrad", "rotograd", "new_method"]
+    order = ["uniform", "pbt", "uncertainty", "graddrop", "pcgrad", "rotograd", "mgda"]
     assert summary["method"].unique().tolist() == order
     pcgrad = summary[summary["method"] == "pcgrad"]
-    assert pcgrad["tasks"].tolist() == [2, 8]
-    assert pcgrad["time_ratio"].tolist() == pytest.approx([5 / 3, 17 / 3])
-    assert pcgrad["memory_ratio"].tolist() == pytest.approx([1.8, 4.2])
+    assert pcgrad["tasks"].tolist() == [2, 8, 40]
+    assert pcgrad["time_ratio"].tolist() == pytest.approx([5 / 3, 17 / 3, 27])
+    assert pcgrad["memory_ratio"].tolist() == pytest.approx([1.8, 4.2, 17])
     first = pcgrad.iloc[0]
     names = table_costs.FORMULAS
     assert [first[n] for n in names] == [first[f"reported_{n}"] for n in names] == ["1", "T", "T^2", "T"]
@@ -261,7 +263,7 @@ def test_table_of_costs_has_formulas_and_measurements(profile_plan):
     assert (roto["backward_passes"], roto["reported_backward_passes"]) == ("1", "T")
     pbt = summary[summary["method"] == "pbt"]
     assert len(pbt) == 1 and pd.isna(pbt["tasks"].iloc[0]) and pbt["forward_passes"].iloc[0] == "N+1"
-    assert summary[summary["method"] == "new_method"][list(names)].isna().all(axis=None)
+    assert summary[summary["method"] == "mgda"]["reported_forward_passes"].isna().all()
 
 
 def test_formulas_of_the_paper_are_ours_but_for_rotograd():
@@ -272,17 +274,17 @@ def test_formulas_of_the_paper_are_ours_but_for_rotograd():
 
 def test_figure_1_is_in_mebibytes(profile_plan):
     summary = analysis.summarize(profile_plan, "figure_1")
-    assert summary["method"].unique().tolist() == ["uniform", "pcgrad", "rotograd", "new_method"]
-    assert summary[summary["method"] == "pcgrad"]["peak_mib"].tolist() == [180, 420]
+    assert summary["method"].unique().tolist() == ["uniform", "pcgrad", "rotograd", "mgda"]
+    assert summary[summary["method"] == "pcgrad"]["peak_mib"].tolist() == [180, 420, 1700]
 
 
 def test_missing_and_damaged_profiles_are_errors(profile_plan):
     file = profile_plan.paths.profile_file("steps")
     file.write_bytes(b"no parquet")
-    with pytest.raises(DataError, match="not a readable profile"):
+    with pytest.raises(DataError, match="damaged or foreign"):
         analysis.summarize(profile_plan, "figure_1")
     file.unlink()
-    with pytest.raises(DataError, match="no such file; build it with: snakemake"):
+    with pytest.raises(DataError, match="no such profile; build it with: snakemake"):
         analysis.summarize(profile_plan, "figure_1")
 
 
@@ -291,7 +293,7 @@ def test_missing_and_damaged_profiles_are_errors(profile_plan):
 
 def test_table_a_counts_positives(make_plan):
     plan = make_plan(synthetic.preset({"table_a": {"experiment": "people"}}))
-    with pytest.raises(DataError, match="no prepared data"):
+    with pytest.raises(DataError, match="no such file; build it with: snakemake"):
         analysis.summarize(plan, "table_a")
     synthetic.write_store(plan, "emoji_people")
     summary = analysis.summarize(plan, "table_a")
@@ -308,6 +310,6 @@ def test_table_a_without_counts_or_groups(make_plan, tmp_path):
     plan = make_plan(synthetic.preset({"table_a": {"experiment": "people"}}))
     synthetic.write_store(plan, "emoji_people", positives=False)
     assert analysis.summarize(plan, "table_a")["positives"].isna().all()
-    plan.paths.store_file("emoji_people").write_text("{}")
+    storage.write_json(plan.paths.store_file("emoji_people"), {})
     with pytest.raises(DataError, match=re.escape("KeyError('domains')")):
         analysis.summarize(plan, "table_a")

@@ -101,7 +101,7 @@ def test_incomplete_and_wrong_files(archives, tmp_path, caplog):
     assert "ihlen: 1 of 2 images lack" in caplog.text
     broken = root / "mcdade_rgb" / "point_0_view_0_domain_rgb.png"
     broken.write_bytes(broken.read_bytes()[:300])
-    with pytest.raises(DataError, match=r"mcdade_rgb.*unpack it again"):
+    with pytest.raises(DataError, match=r"mcdade_rgb.*is not readable as an image"):
         data.load(("mcdade", "point_0_view_0"))
     labels = "segment_unsup2d/point_0_view_0_domain_segment_unsup2d.png"
     Image.fromarray(np.full((SIZE, SIZE), 300, dtype=np.uint16)).save(root / f"uvalda_{labels}")

@@ -162,7 +162,7 @@ IMPOSSIBLE = {
     ),
     "option of a method without options": (
         f"{PAIR}/methods/uniform", {"p1": [0.5]},
-        "experiments.digits_pair.methods.uniform.p1 = [0.5]: unknown key, none is known here",
+        "experiments.digits_pair.methods.uniform.p1 = [0.5]: method uniform has no options",
     ),
     "options that are no keys": (f"{PAIR}/methods/grid", [0.5], "methods.grid = [0.5]: expected keys and values ("),
     "point off the simplex": (
@@ -208,7 +208,7 @@ IMPOSSIBLE = {
         "artifacts/figure_b/experiment", "pair", "artifacts.figure_b.experiment: 'pair' is unknown; known: digits_pair"
     ),
     "artifact of nothing": (
-        "artifacts/figure_b/experiment", None, "artifacts.figure_b: give exactly one of experiment, experiments, "
+        "artifacts/figure_b/experiment", None, "artifacts.figure_b: key 'experiment' is missing"
     ),
     "unknown kind": (
         "artifacts/figure_b/kind", "figure_x", "artifacts.figure_b: kind 'figure_x' is unknown; did you mean 'figure_"
@@ -227,7 +227,7 @@ IMPOSSIBLE = {
         f"{MODEL}/patch", 5, "vit_d1_w8: patch = 5 does not divide the image size of 16 pixels"
     ),
     "warm-up until the end": (
-        f"{RECIPE}/warmup_epochs", 3, "variants.base: warmup_epochs = 3 leaves none of the 3 epochs after it"
+        f"{RECIPE}/warmup_epochs", 3, "benchmarks.digits.recipe.warmup_epochs = 3: leaves none of the 3 epochs after it"
     ),
     "profile of an unknown method": (
         "profiles", {"p": {"benchmark": "emoji_people", "architecture": "vit_d1_w8", "tasks": [2],
@@ -415,7 +415,7 @@ TEXTS = {
     "nested key given twice": ("description: x\nbenchmarks: {digits: {}, digits: {}}\n", "'digits' is given twice"),
     "not YAML": ("description: [one\n", "not readable as YAML"),
     "a list": ("- description\n", "list"),
-    "empty": ("", "NoneType"),
+    "empty": ("", "nothing"),
 }
 
 

@@ -163,5 +163,7 @@ def test_images_of_several_sizes_are_refused(tmp_path):
         return {"images": np.full((SIZE, SIZE + number, 3), number, np.uint8)}
 
     data = DenseData({"train": [0], "validation": [1], "test": [2]}, load)
-    with pytest.raises(DataError, match="among others"):
+    with pytest.raises(
+        DataError, match=r"2 of 3 originals.*1 has images: uint8 \(32, 33, 3\), expected uint8 \(32, 32, 3\); 2 has"
+    ):
         write_dense_store(tmp_path, "random", "random", data, {"image": MapFormat(3, "uint8", image=True)}, {})

@@ -20,6 +20,7 @@ from scalarization.data.download import download
 from scalarization.data.store import Store
 from scalarization.errors import DataError
 from scalarization.plan.paths import Paths
+from scalarization.storage import write_json
 
 from ..archives import write_all, write_celeba, write_domainnet
 from ..web import serve
@@ -37,7 +38,11 @@ PRESET = {
     "description": "The paper's data sets, two steps on one of them.",
     "jobs": {"minutes": 100},
     "benchmarks": {
-        name: {**spec, "model": {"patch": 16, "heads": 2, "mlp_ratio": 1}, "recipe": RECIPE}
+        name: {
+            **spec,
+            "model": {"patch": 16, "heads": 2, "mlp_ratio": 1},
+            "recipe": {**RECIPE, **({"batch_size": 400} if name == "digits" else {})},
+        }
         for name, spec in BENCHMARKS.items()
     },
     "experiments": {
@@ -184,7 +189,7 @@ def test_second_time_nothing_is_fetched_and_the_manifest_is_the_same(site, confi
     assert run_download(file, "domainnet").manifest("domainnet").read_bytes() == before
     assert len(site.requests) == requests + 1
     record = paths.records / "domainnet" / "real.zip.json"
-    record.write_text(json.dumps({**json.loads(record.read_text()), "time": "2020-02-02T02:02:02Z", "bytes": 1}))
+    write_json(record, {**json.loads(record.read_text()), "time": "2020-02-02T02:02:02Z", "bytes": 1})
     times = {entry["path"]: entry["time"] for entry in manifest(run_download(file, "domainnet"), "domainnet")["files"]}
     assert times["domainnet/real.zip"] == "2020-02-02T02:02:02Z"  # the time of the first use
 
@@ -337,7 +342,7 @@ def test_own_directory_may_be_unpacked(archives, config, tmp_path):
         for benchmark in ("cifar_stl", "celeba", "domainnet"):
             run_download(file, benchmark)
             assert cli.main(["prepare", "--benchmark", benchmark, "--config", str(file)]) == 0
-            stores.setdefault(benchmark, []).append(paths_of(file).store_file(benchmark).read_bytes())
+            stores.setdefault(benchmark, []).append(Store(paths_of(file).store_file(benchmark)).digest)
     assert all(packed == unpacked for packed, unpacked in stores.values())
     folders = [entry for entry in manifest(paths_of(file), "domainnet")["files"] if entry["path"].endswith("/")]
     assert {entry["path"] for entry in folders} == {"domainnet/real/", "domainnet/clipart/"}

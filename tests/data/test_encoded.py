@@ -24,6 +24,7 @@ from scalarization.data.encoded import Crops, EncodedData, middle
 from scalarization.data.prepare import prepare
 from scalarization.data.store import Store
 from scalarization.errors import DataError
+from scalarization.storage import write_json
 
 from ..archives import encoded as content
 from ..archives import picture, write_domainnet
@@ -52,6 +53,11 @@ def store(official, tmp_path_factory):
 @pytest.fixture(scope="module")
 def data(store):
     return EncodedData(store, list(SIZES), CPU, workers=2)
+
+
+def visible(directory):
+    """The files of a store, without what a host remembers of them."""
+    return [file for file in directory.iterdir() if not file.name.startswith(".")]
 
 
 def copied(official, tmp_path):
@@ -129,7 +135,7 @@ def test_wrong_image_is_named(official, tmp_path):
     directory = copied(official, tmp_path)
     with (directory / "sketch_test.txt").open("a") as file:
         file.write(f"sketch/{domainnet.CLASSES[0]}/not_in_any_list.jpg 0\n")
-    with pytest.raises(DataError, match=r"not_in_any_list\.jpg: not readable as an image"):
+    with pytest.raises(DataError, match=r"not_in_any_list\.jpg is not readable as an image"):
         prepare(tmp_path / "store", "domainnet", ["sketch"], tmp_path)
     assert not (tmp_path / "store" / "dataset.json").exists()
 
@@ -189,23 +195,26 @@ def test_normalisation_is_over_the_stored_pixels_up_to_compression(store):
 
 def test_preparing_twice_gives_the_same_bytes(official, store, tmp_path):
     prepare(tmp_path / "again", "domainnet", list(SIZES), official[0])
-    for file in store.directory.iterdir():
+    for file in visible(store.directory):
         assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes(), file.name
 
 
 def test_damage_is_named(store, tmp_path):
-    for file in store.directory.iterdir():
+    for file in visible(store.directory):
         (tmp_path / file.name).write_bytes(file.read_bytes())
+    opened = Store(tmp_path / "dataset.json")
     blob = tmp_path / "real_images.bin"
     start, stop = np.load(tmp_path / "real_offsets.npy")[3:5]
     damaged = bytearray(blob.read_bytes())
     damaged[start:stop] = bytes(stop - start)
     blob.write_bytes(damaged)
-    data = EncodedData(Store(tmp_path / "dataset.json"), ["real"], CPU)
+    data = EncodedData(opened, ["real"], CPU)
     with pytest.raises(DataError, match="image 3 of real is damaged"):
         data.batch(torch.arange(8), PLAIN, 0)
     with pytest.raises(DataError, match=r"real_images\.bin: checksum differs"):
-        Store(tmp_path / "dataset.json").verify()
+        opened.verify()
+    with pytest.raises(DataError, match=r"real_images\.bin: checksum differs"):
+        Store(tmp_path / "dataset.json")
     blob.write_bytes(damaged[:-1])
     with pytest.raises(DataError, match=r"real_images\.bin: .* bytes, expected"):
         Store(tmp_path / "dataset.json")
@@ -379,7 +388,7 @@ def test_resized_crop_needs_encoded_images(tiny, make_plan):
     from scalarization.errors import ConfigError
 
     tiny["benchmarks"]["digits"]["recipe"]["augmentation"] = {"resized_crop": 0.1}
-    with pytest.raises(ConfigError, match=r"resized_crop = 0\.1 is for benchmarks whose images are decoded"):
+    with pytest.raises(ConfigError, match=r"resized_crop = 0\.1: is for benchmarks whose images are decoded"):
         make_plan(tiny)
 
 
@@ -431,7 +440,7 @@ def test_shortened_jpeg_keeps_its_first_rows(progressive, subsampling, exif, res
 
 def test_image_with_a_harmless_flaw_is_read_as_pillow_does(store, tmp_path):
     """Cameras and editors leave bytes in a file that belong to no part of the image."""
-    for file in store.directory.iterdir():
+    for file in visible(store.directory):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     original = store.encoded("real", 0)
     metadata = json.loads((tmp_path / "dataset.json").read_text())
@@ -442,8 +451,11 @@ def test_image_with_a_harmless_flaw_is_read_as_pillow_does(store, tmp_path):
     blob.write_bytes(flawed + blob.read_bytes()[len(original) :])
     offsets[1:] += 40
     np.save(tmp_path / "real_offsets.npy", offsets)
-    metadata["domains"]["real"]["files"]["images"]["bytes"] += 40
-    (tmp_path / "dataset.json").write_text(json.dumps(metadata))
+    files = metadata["domains"]["real"]["files"]
+    files["images"]["bytes"] += 40
+    for file, changed in ((blob, files["images"]), (tmp_path / "real_offsets.npy", files["offsets"])):
+        changed["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    write_json(tmp_path / "dataset.json", metadata)
     flawed_store = Store(tmp_path / "dataset.json")
     images, expected = (
         next(EncodedData(s, ["real"], CPU).evaluation_batches(0, 2, 2))[0] for s in (flawed_store, store)

@@ -9,6 +9,8 @@ from scalarization.config import load_config
 from scalarization.plan import load_plan
 from scalarization.storage import read_run_file
 
+from ..conftest import TINY
+
 GRID = "digits/mnist+optdigits/vit_d2_w8/grid/base"
 SINGLE = "digits/optdigits/vit_d2_w8/single/base"
 CELLS = (GRID, SINGLE)
@@ -64,12 +66,20 @@ def _write_preset(write_config, tiny, directory, store, **changes):
     return Folder(directory)
 
 
+@pytest.fixture(scope="session")
+def store(write_config, prepare_store, tmp_path_factory):
+    """Directory of the prepared store of the preset."""
+    plan = load_plan(load_config(write_config(tmp_path_factory.mktemp("prepared"), TINY)))
+    prepare_store(plan, "digits")
+    return plan.paths.store_file("digits").parent
+
+
 @pytest.fixture
-def new_folder(write_config, tiny, tmp_path, digits_directory):
+def new_folder(write_config, tiny, tmp_path, store):
     """(name, **recipe) -> a folder without any trained run."""
 
     def new_folder(name, **recipe):
-        return _write_preset(write_config, tiny, tmp_path / name, digits_directory, **recipe)
+        return _write_preset(write_config, tiny, tmp_path / name, store, **recipe)
 
     return new_folder
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from scalarization.storage import read_table
+
 from .conftest import GRID
 
 
@@ -34,6 +36,13 @@ def test_setting_that_does_not_exist(fails):
     assert "thread = 2: unknown key" in fails("plan", "--set", "thread=2")
 
 
+@pytest.mark.parametrize("log", ["", "config.yaml/job.log"])
+def test_log_that_cannot_be_made(fails, folder, log):
+    """A folder in its place, and a file in the place of its folder."""
+    log = folder.directory / log
+    assert f"{log}: could not be written: " in fails("plan", "--log", log)
+
+
 def test_bad_preset(fails, folder):
     preset = folder.directory / "mine.yaml"
     preset.write_text(preset.read_text().replace("seeds: 1", "seeds: 0"))
@@ -45,21 +54,19 @@ def test_damaged_shard_of_a_cell(fails, folder):
     preset.write_text(preset.read_text().replace("minutes: 100", "runs_per_job: 1"))
     plan = folder.plan()
     first = plan.paths.shard_file(plan.shards(plan.cell(GRID))[0])
-    assert f"{first}: no such run file" in fails("merge", "--cell", GRID)
+    assert f"{first}: missing" in fails("merge", "--cell", GRID)
     first.parent.mkdir(parents=True)
     first.write_bytes(b"PAR1 and no more")
-    assert f"{first}: not a readable Parquet file" in fails("merge", "--cell", GRID)
+    assert f"{first}: damaged or foreign: it has no checksum of this program" in fails("merge", "--cell", GRID)
 
 
 def test_plan_prints_every_cell_and_its_estimate(folder, launch):
-    import pyarrow.parquet as pq
-
     job = launch("plan", "--config", folder.config, folder=folder.directory, whole=True)
     assert job.wait() == 0, job.output
     printed = "".join(job.output.split())
     # 2 baselines and 2 weights, 48 steps of 100 images each
     assert "inall4runsin" in printed and "│4│192│19,200│" in printed
-    table = pq.read_table(folder.results / "plan.parquet").to_pylist()
+    table = read_table(folder.results / "plan.parquet").to_pylist()
     assert [r["runs"] for r in table if r["cell"] == GRID] == [2]
     assert sum(r["steps"] for r in table) == 4 * 48 and sum(r["images"] for r in table) == 4 * 48 * 100
     assert all(r["hours"] > 0 and not r["done"] for r in table)

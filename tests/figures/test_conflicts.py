@@ -12,6 +12,7 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
 from scalarization import figures
+from scalarization.analysis import summaries
 from scalarization.config import load_config
 from scalarization.plan import load_plan
 from scalarization.plotting import style
@@ -72,7 +73,7 @@ def test_figure_3_marks_a_task_set_that_was_not_run(drawn, check_page):
     kept = ["benchmark", "task_set", "variant", "architecture", "depth", "width", "shared_layers", "lr", "tasks"]
     absent = summary[not_run].drop_duplicates("architecture")[kept].assign(present=False, runs=0)
     part = pd.concat([summary[~not_run], absent.reindex(columns=summary.columns)])
-    figure = figures.draw("figure_3", part, {})
+    figure = figures.draw("figure_3", part, dict.fromkeys(summaries.COMMON_KEYS) | {"kind": "figure_3"})
     check_page(figure)
     first, second = figure.get_axes()
     assert first.collections and not second.collections

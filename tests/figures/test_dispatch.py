@@ -1,23 +1,39 @@
 """A kind is drawn by the module that has its name; further kinds need no entry elsewhere."""
 
+import dataclasses
 import importlib.util
 import subprocess
 import sys
 from types import ModuleType
 
 import pandas as pd
+import pytest
 from matplotlib.figure import Figure
 
 from scalarization import figures, tables
+from scalarization.analysis import summaries
 from scalarization.plan import artifacts
 from scalarization.tables.render import Block, Entry, Group, Row, Table
+
+#: Columns of the summary of an additional kind.
+COLUMNS = {"name": "string", "value": "Int64"}
+METADATA = dict.fromkeys(summaries.COMMON_KEYS) | {"artifact": "mine", "kind": "additional", "setting": "mdl"}
+
+
+@pytest.fixture(autouse=True)
+def query(monkeypatch):
+    """The module of the kind's query."""
+    module = ModuleType("scalarization.analysis.additional")
+    kind = artifacts.ArtifactKind("additional", "figure", "runs", artifacts.EXPERIMENTS, lambda plan, artifact: None)
+    module.KIND = dataclasses.replace(kind, columns=COLUMNS)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
 def test_an_additional_figure_is_drawn_by_the_module_of_its_name(monkeypatch):
     module = ModuleType("scalarization.figures.additional")
     module.draw = lambda summary, metadata: Figure(label=f"{len(summary)} rows, {metadata['setting']}")
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    figure = figures.draw("additional", pd.DataFrame({"value": [1, 2]}), {"setting": "mdl"})
+    figure = figures.draw("additional", pd.DataFrame({"name": ["a", "b"], "value": [1, 2]}), METADATA)
     assert figure.get_label() == "2 rows, mdl"
 
 
@@ -29,7 +45,7 @@ def test_an_additional_table_has_all_formats(monkeypatch):
     module = ModuleType("scalarization.tables.additional")
     module.describe = describe
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    figure, texts = tables.draw("additional", pd.DataFrame({"name": ["a"], "value": [1]}), {"setting": "mdl"})
+    figure, texts = tables.draw("additional", pd.DataFrame({"name": ["a"], "value": [1]}), METADATA)
     assert "| a | 1 |" in texts["md"] and r"a & 1 \\" in texts["tex"]
     assert "mdl" in [text.get_text() for text in figure.texts]
 

@@ -18,7 +18,7 @@ def summarized(tmp_path_factory, write_config):
     """Summary and metadata as the drawing gets them. Tests must not change them."""
     directory = tmp_path_factory.mktemp("figure_1")
     plan = load_plan(load_config(write_config(directory, synthetic.preset({"figure_1": {"profile": "steps"}}))))
-    synthetic.write_profile(plan, tasks=(2, 8, 40))
+    synthetic.write_profile(plan)
     return read_back(plan, "figure_1", directory)
 
 
@@ -47,7 +47,7 @@ def test_there_is_a_line_per_method_on_a_logarithmic_axis(summarized):
     assert ax.get_xscale() == "log" and ax.get_ylim()[0] == 0
     assert [t.get_text() for t in ax.get_xticklabels()] == ["2", "8", "40"]
     legend = ax.get_legend()
-    assert [t.get_text() for t in legend.get_texts()] == ["PCGrad", "RotoGrad", "new_method", "Uniform"]
+    assert [t.get_text() for t in legend.get_texts()] == ["PCGrad", "RotoGrad", "MGDA", "Uniform"]
     assert legend.get_window_extent().x0 > ax.get_window_extent().x1
     assert legend.get_window_extent().x1 < figure.bbox.x1
 

@@ -56,7 +56,9 @@ def drawn(tmp_path_factory, write_config):
     def make(kind, case="several"):
         searches, people, only = CASES[case]
         directory = tmp_path_factory.mktemp(kind)
-        artifact = {"searches": list(searches)} if kind == "figure_e" else {"experiment": "people"}
+        artifact = {"searches": list(searches)}
+        if kind != "figure_e":
+            artifact["experiment"] = "people"
         content = synthetic.preset({kind: artifact}, searches, people=people)
         plan = load_plan(load_config(write_config(directory, content, only=only)))
 

@@ -8,6 +8,8 @@ import pytest
 from matplotlib.patches import Rectangle
 
 from scalarization import figures
+from scalarization.analysis import summaries
+from scalarization.plan import artifacts
 
 DOMAINS = ["clipart", "infograph", "painting", "quickdraw", "real", "sketch"]
 
@@ -74,8 +76,11 @@ def pairs(depths=(14,), widths=(32, 64)):
 
 
 def drawn(kind, summary, metadata=None):
+    columns = artifacts.load_kind(kind).columns
+    summary = summary.reindex(columns=list(columns)).assign(diverged=0) if "mean" in columns else summary
+    known = dict.fromkeys((*summaries.COMMON_KEYS, *summaries.EXPERIMENT_KEYS)) | {"setting": "mdl", "kind": kind}
     with warnings.catch_warnings(action="error"):
-        return figures.draw(kind, summary, metadata or {"setting": "mdl"})
+        return figures.draw(kind, summary, known | (metadata or {}))
 
 
 CASES = {

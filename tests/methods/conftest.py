@@ -2,9 +2,6 @@
 
 import pytest
 
-#: Method -> the solver that TorchJD needs for it; envs/requirements.txt lists them.
-SOLVERS = {"cagrad": "cvxpy", "nash_mtl": "cvxpy", "upgrad": "quadprog"}
-
 
 @pytest.fixture(autouse=True)
 def _one_thread(one_thread):
@@ -13,12 +10,10 @@ def _one_thread(one_thread):
 
 @pytest.fixture(scope="session")
 def build():
-    """(name, number of tasks, **options) -> the method; the test is skipped if its solver is not installed."""
+    """(name, number of tasks, **options) -> the method."""
     from scalarization import methods
 
     def make(name, num_tasks, **options):
-        if name in SOLVERS:
-            pytest.importorskip(SOLVERS[name], reason=f"{name} needs an extra of TorchJD, see envs/requirements.txt")
         return methods.load(name).build(methods.parse(name, options), num_tasks)
 
     return make

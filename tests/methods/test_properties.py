@@ -152,8 +152,7 @@ DRAWN = ["pcgrad", "graddrop"]
 def test_order_of_tasks_does_not_matter(build, random_jacobian, name, num_tasks):
     jacobian = random_jacobian(num_tasks, num_tasks)
     order = torch.randperm(num_tasks, generator=torch.Generator().manual_seed(0))
-    # MGDA's solver stops within a percent of the solution, and the order of tasks decides where.
-    assert_close(run(build, name, jacobian[order]), run(build, name, jacobian), 2e-2 if name == "mgda" else 1e-3)
+    assert_close(run(build, name, jacobian[order]), run(build, name, jacobian), 1e-6)
 
 
 def test_order_of_tasks_does_not_matter_to_graddrop(build, random_jacobian):
@@ -177,7 +176,7 @@ def test_order_of_tasks_does_not_matter_to_the_outcomes_of_pcgrad(build, random_
 @pytest.mark.parametrize("factor", [1e-6, 1000])
 def test_scaling_all_gradients_scales_the_result(build, random_jacobian, name, factor):
     jacobian = random_jacobian(3, 4)
-    assert_close(run(build, name, factor * jacobian), factor * run(build, name, jacobian), 1e-3)
+    assert_close(run(build, name, factor * jacobian), factor * run(build, name, jacobian), 1e-6)
 
 
 @pytest.mark.parametrize("factor", [1e-6, 1000])
@@ -185,8 +184,8 @@ def test_scaling_all_gradients_scales_the_result(build, random_jacobian, name, f
 def test_the_norm_of_nash_mtl_does_not_depend_on_the_gradients(build, random_jacobian, factor, max_norm, norm):
     jacobian = random_jacobian(3, 4)
     result = run(build, "nash_mtl", factor * jacobian, max_norm=max_norm)
-    assert_close(result, run(build, "nash_mtl", jacobian, max_norm=max_norm), 1e-4)
-    assert torch.linalg.vector_norm(result).item() == pytest.approx(norm, rel=1e-3)
+    assert_close(result, run(build, "nash_mtl", jacobian, max_norm=max_norm), 1e-6)
+    assert torch.linalg.vector_norm(result).item() == pytest.approx(norm, rel=1e-6)
 
 
 @pytest.mark.parametrize("name", ["upgrad", "mgda", "nash_mtl"])
@@ -196,7 +195,7 @@ def test_promised_results_conflict_with_no_task(build, random_jacobian, name, nu
         jacobian = random_jacobian(seed, num_tasks, 8)
         result = run(build, name, jacobian)
         norms = torch.linalg.vector_norm(jacobian, dim=1) * torch.linalg.vector_norm(result)
-        assert (jacobian @ result / norms).min() > -1e-2
+        assert (jacobian @ result / norms).min() > -1e-6
 
 
 @pytest.mark.parametrize(("name", "factor"), [("rlw", 1), ("uncertainty", 0.5), ("imtl_l", 1), ("dwa", 1), ("famo", 1)])
@@ -212,7 +211,7 @@ def test_equal_gradients(build, random_jacobian, name):
     norm = torch.linalg.vector_norm(result)
     # CAGrad goes to the border of its ball, Nash-MTL is bounded; all others give the gradient itself.
     expected = {"cagrad": 1.2 * torch.linalg.vector_norm(row), "nash_mtl": torch.tensor(1.0)}
-    torch.testing.assert_close(norm, expected.get(name, torch.linalg.vector_norm(row)), rtol=1e-3, atol=0)
+    torch.testing.assert_close(norm, expected.get(name, torch.linalg.vector_norm(row)), rtol=1e-5, atol=0)
     assert_close(result / norm, row / torch.linalg.vector_norm(row), 1e-4)
 
 
@@ -238,30 +237,54 @@ def test_earlier_steps_do_not_matter(build, random_jacobian, name):
     method = build(name, 4)
     for rows in (jacobian, jacobian[:2], jacobian[[0, 2, 3]], jacobian[:1], jacobian):
         torch.manual_seed(0)
-        assert_close(method(rows), run(build, name, rows), 1e-3)
+        assert_close(method(rows), run(build, name, rows), 1e-6)
 
 
-@pytest.mark.parametrize("outcome", ["raises", "none", "nan"])
-def test_the_mean_if_the_solver_of_cagrad_fails(build, random_jacobian, monkeypatch, caplog, outcome):
-    method = build("cagrad", 3)
-    from cvxpy.error import SolverError
+def failing(build, random_jacobian):
+    """A method whose solver fails, and gradients at which it does: Newton's method needs more than one step."""
+    return build("nash_mtl", 3, optim_niter=1), random_jacobian(0, 3)
 
-    def forward(gramian):
-        if outcome == "raises":
-            raise SolverError("infeasible")
-        return torch.full((3,), torch.nan) if outcome == "nan" else np.ones((3, 3)) @ None
 
-    monkeypatch.setattr(method.aggregator.gramian_weighting, "forward", forward)
-    jacobian = random_jacobian(0, 3)
-    with caplog.at_level(logging.WARNING):
-        for _ in range(3):
-            assert_close(method(jacobian), jacobian.mean(0), 1e-6)
+def test_a_failure_of_the_solver_gives_the_mean_and_is_counted(build, random_jacobian):
+    method, jacobian = failing(build, random_jacobian)
+    mean = jacobian.mean(0)
+    for _ in range(3):
+        assert_close(method(jacobian), mean / torch.linalg.vector_norm(mean).clamp(min=1), 1e-6)
+    assert (method.calls, method.failures) == (3, 3)
+    method(jacobian * torch.nan)
+    method(jacobian * 0)
+    # Neither asks the solver; the first is for the training loop to notice.
+    assert (method.calls, method.failures) == (3, 3)
+
+
+def test_a_failure_is_logged_once_with_the_name_of_the_run(build, random_jacobian, caplog):
+    method, jacobian = failing(build, random_jacobian)
+    method.report("some run")
+    assert not caplog.records
+    for _ in range(2):
+        method(jacobian)
+        method.report("some run")
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage().startswith("some run: the solver failed at 1 of 1 steps so far")
+    assert "no bargaining solution after 1 Newton steps" in record.getMessage()
+    resumed = build("nash_mtl", 3, optim_niter=1)
+    resumed.load_extra_state(method.extra_state())
+    resumed.report("some run")
     assert len(caplog.records) == 1
-    assert method.extra_state() == {"failed": 3}
+    assert (resumed.calls, resumed.failures) == (2, 2)
 
 
-def test_other_errors_are_raised(build, random_jacobian, monkeypatch):
+@pytest.mark.parametrize("name", SOLVED)
+def test_solvers_do_not_fail_on_usual_gradients(build, random_jacobian, name):
+    for seed in range(20):
+        method = build(name, 5)
+        method(random_jacobian(seed, 5))
+        assert (method.calls, method.failures) == (1, 0)
+
+
+def test_other_errors_are_raised(build, random_jacobian):
     method = build("mgda", 3)
-    monkeypatch.setattr(method.aggregator.gramian_weighting, "forward", lambda gramian: gramian.no_such_thing)
+    method.solve = lambda gradients: gradients.no_such_thing
     with pytest.raises(AttributeError):
         method(random_jacobian(0, 3))

@@ -26,12 +26,14 @@ from scalarization.methods.info import GRADIENT_BASED, GradientOptions, MethodIn
 
 
 def build(options, num_tasks):
-    """TorchJD's Mean."""
-    from torchjd.aggregation import Mean
+    """The mean, without its class at import, which would need torch."""
+    from scalarization.methods.base import GradientMethod
 
-    from scalarization.methods.base import Aggregated
+    class Mean(GradientMethod):
+        def forward(self, jacobian):
+            return jacobian.mean(0)
 
-    return Aggregated(Mean(), include_heads=options.include_heads)
+    return Mean(options.include_heads)
 
 
 METHOD = MethodInfo(

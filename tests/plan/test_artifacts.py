@@ -5,6 +5,7 @@ import types
 
 import pytest
 
+from scalarization import analysis
 from scalarization.errors import ConfigError
 from scalarization.plan import artifacts
 from scalarization.plan.artifacts import ArtifactKind
@@ -47,16 +48,28 @@ def test_inputs_are_what_a_kind_reads(shipped_plan):
     ("options", "words"),
     [
         ({"conflicts": ["count"]}, r"artifacts\.figure_3\.conflicts: 'count' is unknown; did you mean 'counted'\?"),
-        ({"experiment": "piar"}, r"artifacts\.figure_3\.experiment: 'piar' is unknown; did you mean 'pair'\?"),
         (
-            {"experiments": ["pair", "piar"]},
+            {"kind": "figure_b", "experiment": "piar"},
             r"artifacts\.figure_3\.experiment: 'piar' is unknown; did you mean 'pair'\?",
         ),
-        ({"searches": ["pbt"]}, r"artifacts\.figure_3\.searches: 'pbt' is unknown; there is none"),
-        ({"profile": "time"}, r"artifacts\.figure_3\.profile: 'time' is unknown; there is none"),
-        ({"experiment": "pair", "conflicts": ["counted"]}, r"artifacts\.figure_3: give exactly one of experiment"),
-        ({}, r"artifacts\.figure_3: give exactly one of experiment"),
-        ({"experiment": "pair"}, r"artifacts\.figure_3: .*conflicts"),
+        (
+            {"kind": "table_main", "experiments": ["pair", "piar"]},
+            r"artifacts\.figure_3\.experiments: 'piar' is unknown; did you mean 'pair'\?",
+        ),
+        (
+            {"kind": "figure_e", "searches": ["pbt"]},
+            r"artifacts\.figure_3\.searches: 'pbt' is unknown; there is none",
+        ),
+        ({"kind": "figure_1", "profile": "time"}, r"artifacts\.figure_3\.profile: 'time' is unknown; there is none"),
+        (
+            {"experiment": "pair", "conflicts": ["counted"]},
+            r"figure_3\.experiment: kind figure_3 is not made of experiment, but of conflicts; leave it out",
+        ),
+        (
+            {"kind": "table_main", "experiment": "pair", "experiments": ["pair"]},
+            r"artifacts\.figure_3: give 'experiment' or 'experiments', not both",
+        ),
+        ({}, r"artifacts\.figure_3: key 'conflicts' is missing"),
         ({"kind": "runs", "experiment": "pair"}, r"artifacts\.figure_3: kind 'runs' is unknown; known: "),
         ({"kind": "figure.3", "experiment": "pair"}, r"artifacts\.figure_3: kind 'figure\.3' is unknown; did you mean"),
     ],
@@ -66,6 +79,13 @@ def test_an_artifact_of_what_it_cannot_be_made_of_stops(tiny, make_plan, with_co
     with pytest.raises(ConfigError, match=words) as caught:
         make_plan(tiny)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_artifact_that_does_not_exist_is_named(tiny, make_plan):
+    plan = make_plan(tiny)
+    for query in (artifacts.kind_of, artifacts.cells_of, artifacts.inputs_of, artifacts.files_of, analysis.summarize):
+        with pytest.raises(ConfigError, match=r"mine\.yaml: no artifact 'figure_bb'; did you mean 'figure_b'\?"):
+            query(plan, "figure_bb")
 
 
 def test_preconditions_stop_planning_whatever_is_selected(tiny, make_plan):
@@ -78,7 +98,7 @@ def test_preconditions_stop_planning_whatever_is_selected(tiny, make_plan):
 @pytest.fixture
 def own_kind(monkeypatch):
     """A kind of one's own, which has neither caption nor drawing."""
-    kind = ArtifactKind("figure_own", "figure", "runs", summarize=lambda plan, artifact: None)
+    kind = ArtifactKind("figure_own", "figure", "runs", artifacts.EXPERIMENT, summarize=lambda plan, artifact: None)
     module = types.ModuleType("scalarization.analysis.figure_own")
     module.KIND, module.__spec__ = kind, types.SimpleNamespace(name=module.__name__)
     monkeypatch.setitem(sys.modules, module.__name__, module)

@@ -174,7 +174,7 @@ def test_dense_cells_have_maps(dense, make_plan):
             lambda p: p["benchmarks"]["motorcycle"]["recipe"].update(
                 augmentation={"randaugment": {"num_ops": 1, "magnitude": 5}}
             ),
-            ["randaugment: maps would have to be transformed"],
+            ["recipe.augmentation.randaugment = num_ops=1 magnitude=5: maps would have to be transformed"],
         ),
         (
             lambda p: (

@@ -79,7 +79,7 @@ def test_heat_maps_hatch_missing_cells_and_keep_labels():
     axes = style.new_figure(2.0).subplots()
     axes.set(xlabel="width", ylabel="depth")
     with warnings.catch_warnings(action="error"):
-        heatmaps.draw_heatmap(axes, values, texts, Normalize(0, 1), "viridis", 6)
+        heatmaps.draw_heatmap(axes, values, texts, Normalize(0, 1), "viridis", 6, np.full(values.shape, ""))
     assert [text.get_text() for text in axes.texts if text.get_text()] == ["0", "1", "0.5"]
     assert [text.get_color() for text in axes.texts if text.get_text()][:2] == ["white", "black"]
     assert [(patch.get_x(), patch.get_y()) for patch in axes.patches if patch.get_hatch()] == [(1, 0)]

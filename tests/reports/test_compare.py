@@ -4,10 +4,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from scalarization import cli
+from scalarization import analysis, cli
 from scalarization.config import load_config
 from scalarization.errors import ConfigError, DataError
-from scalarization.plan import load_plan
+from scalarization.plan import artifacts, load_plan
 from scalarization.reports.compare import comparable, print_comparison
 from scalarization.storage import write_table
 
@@ -52,7 +52,10 @@ def plan(root, tmp_path):
 
 
 def write(plan, artifact, summary):
-    write_table(plan.paths.summary_file(artifact), pa.Table.from_pandas(summary, preserve_index=False))
+    kind = artifacts.kind_of(plan, artifact)
+    complete = summary.reindex(columns=[*dict.fromkeys([*kind.columns, *summary.columns])])
+    table = pa.Table.from_pandas(complete, preserve_index=False)
+    write_table(plan.paths.summary_file(artifact), table, analysis.metadata(plan, artifact))
 
 
 def lines(printed, *words):
@@ -115,5 +118,26 @@ def test_damaged_summaries_are_named(plan):
     file = plan.paths.summary_file("table_b")
     file.parent.mkdir(parents=True)
     file.write_bytes(b"PAR1")
-    with pytest.raises(DataError, match=r"table_b\.parquet.*delete it"):
+    with pytest.raises(DataError, match=r"table_b\.parquet: damaged or foreign"):
         print_comparison(plan, ["table_b"])
+
+
+def test_summaries_without_rows_are_named(plan):
+    write(plan, "table_b", METHODS.iloc[:0])
+    with pytest.raises(DataError, match=r"summary/table_b\.parquet: it has no rows; delete it"):
+        print_comparison(plan, ["table_b"])
+
+
+def test_diverged_runs_have_no_difference_and_are_counted(plan, capsys):
+    diverged = METHODS.assign(seeds=[2, 2, 0, 0], diverged=[1, 0, 0, 0])
+    diverged.loc[0, ["mean", "difference", "within_ci"]] = None
+    write(plan, "table_c", diverged)
+    print_comparison(plan, ["table_c"])
+    printed = capsys.readouterr().out
+    average, _ = lines(printed, "PBT, average")
+    assert (
+        average
+        == ["celeba, groups8, vit_d6_w48, PBT, average", *["diverged (1 of 2)"], "90.82"] + ["diverged (1 of 2)"] * 2
+    )
+    conclusion = "diverged: 1 of 2 entries; 1 numbers, mean absolute difference 0.50, 0 of 1 within our 95 % interval"
+    assert f"table_c: not run: celeba vit_d6_w96; {conclusion}" in printed

@@ -1,6 +1,5 @@
 """Status of a preset, from the files of real jobs."""
 
-import json
 import time
 
 import pytest
@@ -9,6 +8,7 @@ from scalarization.cli import main
 from scalarization.config import load_config
 from scalarization.plan import estimates, load_plan, packing
 from scalarization.reports.status import print_status, status
+from scalarization.storage import read_json, write_json
 
 KEY = ("digits", "runs")
 
@@ -62,7 +62,7 @@ def test_runs_from_the_first_step_to_the_last(started):
     _, plan, train = started
     first, *rest = names(plan())
     # The limit has passed already: the job saves its state after the first step.
-    assert train([first], "--time-limit", "0") == 75
+    assert train([first], "--time-limit", "0.01") == 75
     progress = status(plan()).progress[KEY]
     assert progress.states == {"running": 1, "waiting": 3}
     cells = plan().cells
@@ -85,9 +85,9 @@ def test_remaining_time_follows_measured_time(started):
     plan().paths.shard_file(plan().shard(name)).unlink()
     (finished,) = plan().paths.checkpoints.glob("*/finished.json")
     cell = plan().shard(name).cell
-    content = json.loads(finished.read_text())
+    content = read_json(finished)
     content["timing"] |= {"images": estimates.images(cell), "seconds": 10 * estimates.seconds(plan(), cell)}
-    finished.write_text(json.dumps(content))
+    write_json(finished, content)
     progress = status(plan()).progress[KEY]
     assert progress.states == {"done": 1, "waiting": 3}
     others = seconds(plan()) - estimates.seconds(plan(), cell)
@@ -121,14 +121,14 @@ def test_an_error_is_printed_with_its_log(started, capsys):
     print_status(plan())
     assert "train_digits_0000.log" in capsys.readouterr().out
     # The job was started again and exited in time: this is no failure.
-    assert train([first], "--time-limit", "0") == 75
+    assert train([first], "--time-limit", "0.01") == 75
     current = status(plan(), time.time() + 10000)
     assert not current.failures and not current.progress[KEY].states["failed"]
 
 
 def test_status_changes_no_file(started):
     _, plan, train = started
-    train(names(plan())[:1], "--time-limit", "0")
+    train(names(plan())[:1], "--time-limit", "0.01")
     results = plan().paths.results
     before = {f: f.stat().st_mtime_ns for f in results.rglob("*")}
     print_status(plan())

@@ -2,37 +2,22 @@
 
 import json
 import random
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-SEARCH = {
-    "benchmark": "digits",
-    "task_set": {"mnist+optdigits": ["mnist", "optdigits"]},
-    "architectures": {"family": "vit", "depth": [2], "width": [8]},
-    "method": "pbt",
-    "population": 4,
-    "epochs_ready": 2,
-    "quantile": 0.25,
-    "fraction": 0.5,
-    "session": "both",
-}
-ARCHITECTURE = "vit_d2_w8"
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+import populations
+from populations import ARCHITECTURE
 
 
 @pytest.fixture
 def searching(tiny):
     """The tiny preset with a search by PBT, a search by PB2, and cells that are trained with their policies."""
-    tiny["benchmarks"]["digits"]["recipe"] |= {"epochs": 5}
-    tiny["searches"] = {"evolved": dict(SEARCH), "bandit": SEARCH | {"method": "pb2", "population": 3, "quantile": 0.4}}
-    tiny["experiments"]["searched"] = {
-        "benchmark": "digits",
-        "task_sets": SEARCH["task_set"],
-        "architectures": SEARCH["architectures"],
-        "methods": {"pbt": {"search": "evolved"}, "pb2": {"search": "bandit"}},
-        "variants": {"base": {}, "last_weights": {"policy": "last"}},
-        "seeds": 1,
-    }
-    return tiny
+    return populations.searching(tiny)
 
 
 @pytest.fixture
@@ -45,6 +30,14 @@ def search_of(make_plan, searching):
         return make_plan(searching).searches[f"{name}/{ARCHITECTURE}"]
 
     return search_of
+
+
+@pytest.fixture(scope="session")
+def plain_search(shipped_plan):
+    """A search by PBT of four members and three intervals on two domains; not to be changed."""
+    search = shipped_plan("demo").searches["digits_pbt/vit_d1_w48"]
+    cell = replace(search.cell, specification=replace(search.cell.specification, epochs=5))
+    return replace(search, cell=cell, population=4, epochs_ready=2, quantile=0.25)
 
 
 class Round:

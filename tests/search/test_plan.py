@@ -1,11 +1,10 @@
 """Searches of a preset: numbers by hand, and mistakes that are reported before anything runs."""
 
 import pytest
+from populations import SEARCH
 
 from scalarization.errors import ConfigError
 from scalarization.plan import fingerprints, packing
-
-from .conftest import SEARCH
 
 
 def test_numbers_of_a_search(search_of):
@@ -35,7 +34,7 @@ def test_constant_searches_try_one_setting_a_member(search_of):
     [
         (
             {"task_set": {"t": ["mnist", "opt"]}},
-            r"searches.evolved.t: 'opt' is not one of its benchmark's; known: mnist",
+            r"searches.evolved.task_set.t: 'opt' is not one of its benchmark's; known: mnist",
         ),
         ({"task_set": {"t": ["mnist"]}}, r"searches.evolved.task_set: a search needs at least two tasks"),
         ({"benchmark": "digit"}, r"searches.evolved.benchmark: 'digit' is not configured; did you mean 'digits'"),

@@ -1,14 +1,16 @@
 """The policy of a search: the best member, and the weights of the members that it was copied from."""
 
+import math
 import random
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from populations import history, write_history
 
 from scalarization.errors import DataError
-from scalarization.search.policies import HISTORY_SCHEMA, backtrack, read_search
+from scalarization.search.policies import backtrack, read_search
 from scalarization.storage import write_table
 
 
@@ -73,24 +75,114 @@ def test_a_policy_is_a_path_of_parents(members, intervals, seed):
 
 
 @pytest.mark.parametrize("rows", [[], BY_HAND[:-1], BY_HAND[1:], [*BY_HAND, BY_HAND[0]]])
-def test_an_incomplete_history(rows, tmp_path):
+def test_an_incomplete_history(rows):
     with pytest.raises(ValueError):
         backtrack(rows)
-    file = tmp_path / "evolved" / "vit_d2_w8.parquet"
-    write_table(file, pa.Table.from_pylist(rows, HISTORY_SCHEMA))
-    with pytest.raises(
-        DataError, match=r"vit_d2_w8.parquet: not a complete search .* delete it and run snakemake again"
-    ):
-        read_search(file)
 
 
-def test_files_that_are_no_history(tmp_path):
-    file = tmp_path / "vit_d2_w8.parquet"
-    with pytest.raises(DataError, match="no such search; run it with: snakemake"):
-        read_search(file)
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_member_that_diverged_is_never_best(bad):
+    rows = [{**r, "score": bad} if (r["interval"], r["member"]) in [(3, 0), (3, 1)] else r for r in BY_HAND]
+    policy = backtrack(rows)
+    assert (policy.member, policy.score, policy.lineage) == (2, 31.0, (2, 2, 2))
+    assert backtrack([{**r, "score": bad} for r in BY_HAND]) is None
+
+
+# --- Files ---
+
+
+@pytest.fixture
+def written(search_of, tmp_path):
+    """(change=None, **metadata) -> file and search of a history; `change` gets its rows, to be changed."""
+
+    def written(change=None, **metadata):
+        search, file = search_of(), tmp_path / "evolved" / "vit_d2_w8.parquet"
+        rows = history(search, lambda interval, member: ([0.25, 0.75], 10.0 * interval + member))
+        if change:
+            rows = change(rows) or rows
+        write_history(file, search, rows, **metadata)
+        return file, search
+
+    return written
+
+
+def test_the_file_of_a_search(written):
+    file, search = written()
+    rows, policy = read_search(file, search)
+    assert [(r["interval"], r["member"]) for r in rows] == [(i, m) for i in (1, 2, 3) for m in range(4)]
+    assert (policy.member, policy.score, policy.interval_ends) == (3, 33.0, (2, 4, 5))
+
+
+def test_the_file_of_a_search_all_of_whose_members_diverged(written):
+    def diverge(rows):
+        for row in rows:
+            row |= {"score": -math.inf, "by_task": [math.nan, math.nan]}
+
+    rows, policy = read_search(*written(diverge))
+    assert policy is None and len(rows) == 12
+
+
+#: What is changed in the rows -> what the message says.
+WRONG_ROWS = {
+    "a row twice": (lambda rows: [*rows, rows[5]], "interval 2 of member 1 is there 2 times instead of 1"),
+    "a row less": (lambda rows: rows[:5] + rows[6:], "interval 2 of member 1 is there 0 times instead of 1"),
+    "no row": (lambda rows: rows.clear(), "interval 1 of member 0 is there 0 times"),
+    "a member more": (lambda rows: [*rows, {**rows[5], "member": 4}], "interval 2 of member 4 is there 1 times"),
+    "an interval more": (lambda rows: [*rows, {**rows[5], "interval": 4}], "interval 4 of member 1 is there 1 times"),
+    "NaN weights": (lambda rows: rows[5].update(weights=[math.nan, 0.5]), r"member 1 has the weights \[nan, 0.5\]"),
+    "negative weights": (lambda rows: rows[5].update(weights=[-0.5, 1.5]), "instead of 2 that sum to 1"),
+    "weights of another sum": (lambda rows: rows[5].update(weights=[0.5, 0.6]), "instead of 2 that sum to 1"),
+    "three weights": (lambda rows: rows[5].update(weights=[0.5, 0.25, 0.25]), "instead of 2 that sum to 1"),
+    "no weight": (lambda rows: rows[5].update(weights=[]), "instead of 2 that sum to 1"),
+    "a weight that is null": (lambda rows: rows[5].update(weights=[None, 1.0]), "column weights lacks values"),
+    "NaN score": (lambda rows: rows[5].update(score=math.nan), "member 1 has the score nan"),
+    "infinite score": (lambda rows: rows[5].update(score=math.inf), "member 1 has the score inf"),
+    "no score": (lambda rows: rows[5].update(score=None), "column score lacks values"),
+    "another epoch": (lambda rows: rows[5].update(epoch=3), "interval 2 of member 1 ends after epoch 3"),
+    "a parent at the start": (lambda rows: rows[0].update(parent=1), "member 0 resumes from member 1"),
+    "no parent": (lambda rows: rows[5].update(parent=None), "resumes from member None, which has no state"),
+    "a parent that is not there": (lambda rows: rows[5].update(parent=7), "resumes from member 7, which has no state"),
+    "a parent that diverged": (lambda rows: rows[1].update(score=-math.inf), "from member 1, which has no state"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_ROWS)
+def test_rows_that_no_search_writes(written, wrong):
+    change, message = WRONG_ROWS[wrong]
+    file, search = written(change)
+    with pytest.raises(DataError, match=rf"vit_d2_w8.parquet: .*{message}.*; delete it and run snakemake again"):
+        read_search(file, search)
+
+
+def test_the_file_of_another_search(written, search_of):
+    file, search = written()
+    for other in (search_of(seed=1), search_of(quantile=0.5), search_of("bandit", population=4)):
+        with pytest.raises(DataError, match=f"it is of another search than {other.name}, or of other settings"):
+            read_search(file, other)
+    file, search = written(specification=None)
+    with pytest.raises(DataError, match="it is of another search"):
+        read_search(file, search)
+
+
+def test_files_that_are_no_history(search_of, tmp_path):
+    file, search = tmp_path / "vit_d2_w8.parquet", search_of()
+    with pytest.raises(DataError, match="no such search; build it with: snakemake"):
+        read_search(file, search)
     file.write_bytes(b"PAR1 but not really")
-    with pytest.raises(DataError, match="not a readable Parquet file"):
-        read_search(file)
+    with pytest.raises(DataError, match="damaged or foreign"):
+        read_search(file, search)
     write_table(file, pa.table({"member": [1]}))
-    with pytest.raises(DataError, match="columns are not those of a search"):
-        read_search(file)
+    with pytest.raises(DataError, match="columns are not those of a search; delete it and run snakemake again"):
+        read_search(file, search)
+
+
+def test_a_flipped_bit_in_a_history(written):
+    """Every single bit of a byte in each part of the file, and none gives other values."""
+    file, search = written()
+    content = file.read_bytes()
+    for position in range(0, len(content), 101):
+        changed = bytearray(content)
+        changed[position] ^= 1 << position % 8
+        file.write_bytes(changed)
+        with pytest.raises(DataError, match=r"vit_d2_w8.parquet: "):
+            read_search(file, search)

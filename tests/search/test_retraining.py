@@ -1,14 +1,18 @@
 """Cells that are trained with the policy of a search."""
 
-import pyarrow as pa
+import math
+
+import populations
 import pytest
 
 from scalarization.errors import DataError
-from scalarization.search.policies import HISTORY_SCHEMA, resolve_policies
-from scalarization.storage import read_metadata, read_run_file, write_table
-from scalarization.training.job import train_shards
+from scalarization.provenance import Provenance
+from scalarization.search import retraining
+from scalarization.search.policies import NoPolicyError
+from scalarization.storage import read_metadata, read_run_file
 
 PBT = "digits/mnist+optdigits/vit_d2_w8/pbt/"
+PB2 = "digits/mnist+optdigits/vit_d2_w8/pb2/base"
 GRID = "digits/mnist+optdigits/vit_d2_w8/grid/base"
 
 
@@ -22,26 +26,22 @@ def plan(make_plan, searching, digits_directory):
     return plan
 
 
-def write_history(plan, weights, name="evolved"):
+def write_history(plan, weights, name="evolved", diverged=False):
     """Write a search in which member 1 is best at the end and has these weights in its intervals."""
     search = plan.search(f"{name}/vit_d2_w8")
-    rows = [
-        {
-            "member": member,
-            "interval": interval,
-            "epoch": end,
-            "weights": list(w) if member else [0.5, 0.5],
-            "score": 50.0 + member,
-            "parent": member if interval > 1 else None,
-        }
-        for interval, (end, w) in enumerate(zip(search.interval_ends, weights, strict=True), 1)
-        for member in range(2)
-    ]
-    write_table(plan.paths.search_file(search), pa.Table.from_pylist(rows, HISTORY_SCHEMA))
+    rows = populations.history(
+        search,
+        lambda interval, member: (
+            weights[interval - 1] if member == 1 else [0.5, 0.5],
+            -math.inf if diverged else 50.0 + (member == 1),
+        ),
+    )
+    file = plan.paths.search_file(search)
+    populations.write_history(file, search, rows, **Provenance(plan).origin(file))
 
 
 def train(plan, *names):
-    train_shards(plan, resolve_policies(plan, [plan.shard(name) for name in names]), None)
+    retraining.train(plan, [plan.shard(name) for name in names], None)
     return [read_run_file(plan.paths.run_file(plan.cell(name))).to_pylist() for name in names]
 
 
@@ -82,5 +82,20 @@ def test_another_policy_is_trained_and_the_same_policy_is_not_trained_again(plan
 
 
 def test_a_missing_search(plan):
-    with pytest.raises(DataError, match=r"evolved/vit_d2_w8.parquet: no such search; run it with: snakemake"):
+    with pytest.raises(DataError, match=r"evolved/vit_d2_w8.parquet: "):
+        train(plan, PBT + "base")
+
+
+def test_a_search_without_a_policy(plan):
+    """All members diverged: what else the job has to train is trained, and the message names the search."""
+    write_history(plan, [(0.3, 0.7)] * 3, diverged=True)
+    write_history(plan, [(0.3, 0.7)] * 3, name="bandit")
+    names = [PBT + "base", PBT + "last_weights", PB2, GRID]
+    with pytest.raises(NoPolicyError) as error:
+        train(plan, *names)
+    message = str(error.value)
+    assert message.count("search evolved/vit_d2_w8: all members diverged") == 1
+    assert "searches.evolved.changes.recipe.lr" in message and "\n" not in message
+    assert [plan.paths.run_file(plan.cell(name)).exists() for name in names] == [False, False, True, True]
+    with pytest.raises(NoPolicyError):
         train(plan, PBT + "base")

@@ -3,12 +3,16 @@
 import itertools
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
+import populations
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from populations import evolve
 
+from scalarization.search import draws
 from scalarization.search.initial_weights import initial_weights, normalised
 from scalarization.search.schedulers import Population, weight_keys
 
@@ -31,7 +35,7 @@ def by_interval(rounds, interval):
     return {member: r for (i, member), r in rounds.items() if i == interval}
 
 
-#: A search by PB2 in four intervals: in one round two members only exploit, in two rounds they also explore.
+#: A search by PB2 in four intervals: two members exploit in each of three rounds.
 BANDIT = {"method": "pb2", "population": 5, "quantile": 0.4, "epochs_ready": 1, "changes": {"recipe": {"epochs": 4}}}
 
 
@@ -139,11 +143,19 @@ def test_grid_and_random_search_have_no_exploitation(three, play):
         assert all(r.parent is None and len(set(r.lineage)) == 1 for r in rounds.values())
 
 
-def test_pb2_explores_from_its_second_round_on(three, play):
-    """It needs the difference of two scores under the same weights, which does not exist after the first interval."""
+def test_pb2_explores_in_every_round(three, play):
+    """The Gaussian process needs the difference of two scores under the same weights: it proposes nothing at first.
+
+    Ray then copies without exploring, so that a member repeats what another one does.
+    """
     rounds = play(three(**BANDIT), score)
     changed = {i: [r.parent[1] != r.weights for r in by_interval(rounds, i).values() if r.parent] for i in (2, 3, 4)}
-    assert changed == {2: [False] * 2, 3: [True] * 2, 4: [True] * 2}
+    assert changed == {i: [True] * 2 for i in (2, 3, 4)}
+    # In the first round as PBT does: each weight is multiplied by 1.2 or 0.8, or drawn anew.
+    for this in by_interval(rounds, 2).values():
+        if this.parent:
+            factors = np.multiply.outer(factors_of(this), factors_of(this) ** -1).round(9)
+            assert {1.0, round(1.2 / 0.8, 9), round(0.8 / 1.2, 9)} & {*factors[np.triu_indices(3, 1)]}
 
 
 def test_pb2_learns_from_the_weights_that_were_trained(three, play):
@@ -172,6 +184,140 @@ def test_pb2_improves_on_its_initial_weights(three, play):
         )
 
     assert distance(6) < distance(1) / 2
+
+
+# --- All members are different, whatever they score ---
+
+
+#: Of a member that diverged the score is not finite.
+SCORES = st.one_of(
+    st.floats(-1e6, 1e6), st.sampled_from([50.0, 62.0, 3e38, -3e38]), st.sampled_from([np.nan, np.inf, -np.inf])
+)
+
+
+def check(search, rounds, scores):
+    """Whom members exploit, and that no two have the same weights."""
+    members = sorted({member for _, member in rounds})
+    for interval in range(1, len(search.interval_ends) + 1):
+        weights = np.array([rounds[interval, member][0][-1] for member in members])
+        assert weights.min() >= 0 and weights.max() <= 1
+        np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-9)
+        differences = np.abs(weights[:, None] - weights[None]).max(axis=2) + np.eye(len(members))
+        assert differences.min() > 1e-9
+    for (interval, member), (lineage, parent) in rounds.items():
+        if interval == 1:
+            assert parent is None
+            continue
+        before = {m: scores[interval - 1, m] for m in members}
+        healthy = [m for m in members if np.isfinite(before[m])]
+        if parent is None:
+            # Nobody could be copied, or the member is not among the worst.
+            assert not healthy or np.isfinite(before[member])
+            assert lineage[:-1] == rounds[interval - 1, member][0] and lineage[-1] == lineage[-2]
+        else:
+            assert parent[0] in healthy and lineage[:-1] == rounds[interval - 1, parent[0]][0]
+            assert not np.isfinite(before[member]) or before[member] <= before[parent[0]]
+        replaced = [m for m in members if rounds[interval, m][1]]
+        assert len(replaced) == (max(search.num_exploiting, len(members) - len(healthy)) if healthy else 0)
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_members_of_pbt(plain_search, data):
+    search = populations.like(
+        plain_search,
+        data.draw(st.sampled_from([2, 2, 3, 8])),
+        population=data.draw(st.integers(2, 9)),
+        quantile=data.draw(st.sampled_from([0.01, 0.25, 0.4, 0.5])),
+        perturbation_factors=tuple(data.draw(st.sampled_from([(1.2, 0.8), (2.0, 2.0), (1.0,), (1.0, 1 + 1e-12)]))),
+        resample_probability=data.draw(st.sampled_from([0, 0.25, 1])),
+        seed=data.draw(st.integers(0, 5)),
+    )
+    scores = {(i, m): data.draw(SCORES) for i in range(1, 4) for m in range(search.population)}
+    check(search, evolve(search, lambda interval, member: scores[interval, member]), scores)
+
+
+@given(st.data())
+@settings(max_examples=8, phases=[Phase.explicit, Phase.reuse, Phase.generate])  # shrinking would take minutes
+def test_members_of_pb2(plain_search, data):
+    search = populations.like(
+        plain_search,
+        data.draw(st.sampled_from([2, 3])),
+        method="pb2",
+        population=data.draw(st.integers(2, 6)),
+        quantile=data.draw(st.sampled_from([0.25, 0.5])),
+        seed=data.draw(st.integers(0, 5)),
+    )
+    scores = {(i, m): data.draw(SCORES) for i in range(1, 4) for m in range(search.population)}
+    check(search, evolve(search, lambda interval, member: scores[interval, member]), scores)
+
+
+@pytest.mark.parametrize("method", ["pbt", "pb2"])
+def test_members_at_a_corner(plain_search, method):
+    """No factor changes the weights (1, 0): they are drawn anew."""
+    search = populations.like(plain_search, method=method, resample_probability=0.0)
+    population = Population(search)
+    for number, trial in enumerate(population.get_trials()):
+        trial.config |= {"p0": float(number % 2), "p1": 1.0 - number % 2}
+    for number in range(4):
+        member, lineage = population.start()
+        population.report(member, lineage, float(number))
+    weights = [population.start()[1][-1] for _ in range(4)]
+    assert sum(w in [(0, 1), (1, 0)] for w in weights) == 3
+
+
+def test_what_the_gaussian_process_learns_from(plain_search):
+    """No score of a member that diverged is among its data."""
+    search = populations.like(plain_search, 3, method="pb2", population=5, quantile=0.4)
+    population = Population(search)
+    while not population.finished:
+        started = []
+        while (next_one := population.start()) is not None:
+            started.append(next_one)
+        for member, lineage in started:
+            population.report(member, lineage, np.nan if member % 2 else float(member))
+            data = population._scheduler.data
+            assert np.isfinite(data[["Time", "Reward", *weight_keys(search)]].to_numpy(float)).all()
+    # Every replaced member has the reward of the one it copied, at the time of the copy.
+    assert {*data["Time"]} == {1, 2} and len(data) == 3 * 2 + 2 * 2
+
+
+# --- Draws of one seed ---
+
+
+def test_searches_draw_by_benchmark_tasks_architecture_and_method(plain_search):
+    """What the figures compare must not be alike because of common draws."""
+    base, cell = plain_search, plain_search.cell
+    others = [
+        replace(base, method="pb2"),
+        replace(base, method="search_random"),
+        replace(base, seed=1),
+        replace(base, cell=replace(cell, architecture=replace(cell.architecture, depth=2))),
+        replace(base, cell=replace(cell, architecture=replace(cell.architecture, width=16))),
+        replace(base, cell=replace(cell, benchmark="other")),
+        replace(base, cell=replace(cell, tasks=tuple(reversed(cell.tasks)))),
+    ]
+    drawn = [w for search in (base, *others) for w in initial_weights(search)]
+    assert len({*drawn}) == len(drawn) == 4 * 8
+    rounds = [draws.of_round(search, interval, 2) for search in (base, *others) for interval in (1, 2)]
+    assert len({number for pair in rounds for number in pair}) == 2 * len(rounds)
+    # The paired design: searches that differ only in what a study of them varies, and not in their seed.
+    paired = replace(base, population=6, epochs_ready=1, quantile=0.5)
+    assert initial_weights(paired)[:4] == initial_weights(base)
+    assert draws.of_round(paired, 1, 2) == draws.of_round(base, 1, 2)
+
+
+@pytest.mark.parametrize("preset", ["demo", "paper"])
+def test_shipped_searches_share_no_member(shipped_plan, preset):
+    """But those of the population study that have the same N (and other E)."""
+    owners = {}
+    for search in shipped_plan(preset).searches.values():
+        if search.method != "search_grid":
+            for weights in initial_weights(search):
+                owners.setdefault(weights, set()).add((search.key, search.population))
+    shared = {frozenset(of) for of in owners.values() if len(of) > 1}
+    assert all(len({population for _, population in of}) == 1 for of in shared)
+    assert all("_n" in key for of in shared for key, _ in of)
 
 
 # --- Initial weights ---

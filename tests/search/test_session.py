@@ -2,17 +2,21 @@
 
 import copy
 import os
+import pickle
 import random
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+import scalarization
 from scalarization.config import load_config
 from scalarization.plan import load_plan
-from scalarization.search.policies import read_history
-from scalarization.storage import read_metadata
+from scalarization.storage import read_metadata, read_table
 
 NAMES = ("evolved/vit_d2_w8", "bandit/vit_d2_w8")
 #: Two searches of 4 and 3 members, with three intervals each.
@@ -35,7 +39,10 @@ class Folder:
 
     def histories(self):
         """Everything that must not depend on interruptions: all columns but the times."""
-        return [[{k: v for k, v in row.items() if k != "seconds"} for row in read_history(f)] for f in self.files()]
+        return [
+            [{k: v for k, v in row.items() if k != "seconds"} for row in read_table(f).to_pylist()]
+            for f in self.files()
+        ]
 
     def finished_intervals(self):
         """Result files of finished intervals."""
@@ -49,32 +56,37 @@ class Folder:
         return ["search", "--config", self.config, "--log", self.log, "--workers", 2, *searches]
 
 
-@pytest.fixture
-def new_folder(write_config, searching, tmp_path, digits_directory):
-    """(name, **knobs) -> a folder without results."""
-    # A few hundred steps per interval, so that jobs can be killed within one.
-    searching["benchmarks"]["digits"]["recipe"] |= {"batch_size": 8}
-
-    def new_folder(name, **knobs):
-        directory = tmp_path / name
-        write_config(directory, copy.deepcopy(searching), **knobs)
-        data = directory / "results" / "mine" / "data"
-        data.mkdir(parents=True)
-        (data / "digits").symlink_to(digits_directory)
-        return Folder(directory)
-
-    return new_folder
-
-
 @pytest.fixture(scope="session")
 def _undisturbed():
     return {}
 
 
 @pytest.fixture
+def new_folder(write_config, searching, tmp_path, launch, _undisturbed):
+    """(name, **knobs) -> a folder without results, but with the prepared store, which all have in common."""
+    # A few hundred steps per interval, so that jobs can be killed within one.
+    searching["benchmarks"]["digits"]["recipe"] |= {"batch_size": 8}
+
+    def new_folder(name, **knobs):
+        directory = tmp_path / name
+        config = write_config(directory, copy.deepcopy(searching), **knobs)
+        store = directory / "results" / "mine" / "data" / "digits"
+        if "store" in _undisturbed:
+            store.parent.mkdir(parents=True)
+            store.symlink_to(_undisturbed["store"])
+        else:
+            job = launch("prepare", "--config", config, "--benchmark", "digits", folder=directory)
+            assert job.wait(100) == 0, job.output
+            _undisturbed["store"] = store
+        return Folder(directory)
+
+    return new_folder
+
+
+@pytest.fixture
 def undisturbed(_undisturbed, new_folder, launch):
     """Histories and metadata of undisturbed searches."""
-    if not _undisturbed:
+    if "folder" not in _undisturbed:
         folder = new_folder("undisturbed")
         job = launch(*folder.arguments(), folder=folder.directory, whole=True)
         assert job.wait(300) == 0, job.output + folder.messages()
@@ -83,6 +95,7 @@ def undisturbed(_undisturbed, new_folder, launch):
             "metadata": [read_metadata(f) for f in folder.files()],
             "states": [f.name for f in folder.directory.rglob("*.ckpt")],
             "output": job.output,
+            "folder": folder,
         }
     return _undisturbed
 
@@ -154,6 +167,56 @@ def test_killed_stopped_and_with_workers_that_die(new_folder, launch, undisturbe
     assert job.wait(300) == 0, job.output + folder.messages()
     assert folder.histories() == undisturbed["histories"]
     assert not list(folder.directory.rglob("*.ckpt"))
+
+
+def test_damaged_records_are_made_again(new_folder, launch, undisturbed):
+    """All intervals were finished, and no state is left: what is damaged is trained again from the start."""
+    folder = new_folder("work")
+    records = "results/mine/checkpoints"
+    shutil.copytree(undisturbed["folder"].directory / records, folder.directory / records)
+    by_interval = sorted(folder.finished_intervals(), key=lambda file: (file.name, file.parent))
+    first, second, last, other = by_interval[0], by_interval[8], by_interval[-1], by_interval[-2]
+    first.write_text(first.read_text()[:40])
+    second.write_bytes(pickle.dumps({"score": 100.0}))
+    last.write_text(other.read_text())
+    (last.parent / "0002_0123456789abcdef01234567.json").write_text("{")
+    job = launch(*folder.arguments(), folder=folder.directory, whole=True)
+    assert job.wait(300) == 0, job.output + folder.messages()
+    assert folder.histories() == undisturbed["histories"]
+    for file in (first, second, last):
+        assert f"{file.name}: " in folder.messages() and file.with_name(f"{file.name}.bad").exists()
+    assert folder.messages().count("the interval is trained again; quarantined as") == 3
+
+
+@pytest.mark.parametrize("moment", ["workers start", "training"])
+def test_control_c(new_folder, tmp_path, moment):
+    """A terminal sends SIGINT to all processes of the job: it ends with one line, and nothing of it goes on."""
+    folder = new_folder("work")
+    command = [sys.executable, "-m", "scalarization", *map(str, folder.arguments())]
+    environment = os.environ | {
+        "SESSION_OF_TEST": str(tmp_path),
+        "PYTHONPATH": str(Path(scalarization.__file__).parents[1]),
+    }
+    with subprocess.Popen(
+        command,
+        cwd=folder.directory,
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        stderr=subprocess.STDOUT,
+    ) as job:
+        while not (workers_of(tmp_path) if moment == "workers start" else folder.finished_intervals()):
+            assert job.poll() is None
+            time.sleep(0.05)
+        os.killpg(job.pid, signal.SIGINT)
+        output, _ = job.communicate(timeout=100)
+    assert job.returncode == 75
+    assert output.count("\n") == 1 and "received SIGINT; finished" in output and "run the same command again" in output
+    end = time.monotonic() + 60
+    while workers_of(tmp_path):
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def test_two_copies_at_once(new_folder, launch, undisturbed):

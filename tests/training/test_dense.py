@@ -18,7 +18,7 @@ from scalarization import methods, models
 from scalarization.architectures import Architecture
 from scalarization.config import DenseOptions
 from scalarization.data.dense import DenseDeviceData
-from scalarization.methods.base import Aggregated
+from scalarization.methods.base import GradientMethod
 from scalarization.plan.cells import Run
 from scalarization.specification import DenseOutputs
 from scalarization.training.gradients import Batch, TaskGradients
@@ -233,7 +233,7 @@ def test_aggregators_see_shared_parameters_only(data, method, shared, monkeypatc
     assert seen == [(2, shared_count(trainer.network))]
 
 
-class Mean(torch.nn.Module):
+class Mean(GradientMethod):
     def forward(self, jacobian):
         return jacobian.mean(0)
 
@@ -246,7 +246,7 @@ def test_mean_of_task_gradients_trains_like_uniform_weights(data, monkeypatch, o
     uniform, cell = (cell_of(m, skips=skips, optimizer=optimizer, lr=lr) for m in ("uniform", "pcgrad"))
     # Two steps, the second with a state of the optimiser: rounding, which differs between processors, grows with steps.
     uniform = trained(uniform, data, steps=2)
-    info = dataclasses.replace(methods.load("pcgrad"), build=lambda *_: Aggregated(Mean()))
+    info = dataclasses.replace(methods.load("pcgrad"), build=lambda *_: Mean())
     monkeypatch.setattr(methods, "load", lambda name: info)
     mean = trained(cell, data, steps=2)
     monkeypatch.undo()

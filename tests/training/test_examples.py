@@ -9,7 +9,8 @@ import pytest
 
 from scalarization.data.prepare import prepare
 from scalarization.plan.cells import Shard
-from scalarization.training.job import merge_shards, train_shards
+from scalarization.training.job import train_shards
+from scalarization.training.merging import merge_shards
 
 PRESET = {
     "description": "A step on the motorcycle.",
@@ -57,12 +58,10 @@ def test_baselines_are_trained_once_for_all_numbers_of_shared_layers(make_plan):
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_predictions_of_shards_are_merged_and_lost_ones_replaced(make_plan):
+def test_predictions_of_shards_are_merged_and_lost_ones_replaced(make_plan, prepare_store):
     plan = make_plan(PRESET)
     (cell,) = (cell for cell in plan.cells.values() if cell.method == "grid")
-    prepare(
-        plan.paths.store_file("motorcycle").parent, "motorcycle", ["motorcycle"], None, ["depth", "segmentation_2d"]
-    )
+    prepare_store(plan, "motorcycle")
     shards = plan.shards(cell)
     assert len(shards) == 2
     train_shards(plan, shards, None)

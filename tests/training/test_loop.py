@@ -154,7 +154,7 @@ def test_evaluation_equals_one_image_at_a_time_in_double_precision(tiny, trainer
     train(trainer)
     network = trainer.network.eval()
     start, size = digits_data.start(domain, split), digits_data.size(domain, split)
-    metrics = DomainObjective(["mnist"], 10).evaluate(network, digits_data, "mnist", start, size)["mnist"]
+    metrics = DomainObjective(["mnist"], 10).evaluate(network, digits_data, "mnist", start, size).metrics["mnist"]
     exact = copy.deepcopy(network).double()
     losses, right = [], 0
     with torch.no_grad():
@@ -224,7 +224,8 @@ def test_training_subset_is_the_beginning_of_the_shuffled_split(tiny, trainer_of
     train(trainer)
     for domain, size in (("mnist", 1000), ("optdigits", 300)):  # as many as in validation
         start = digits_data.start(domain, "train")
-        expected = trainer.objective.evaluate(trainer.network.eval(), digits_data, domain, start, size)[domain]
+        network = trainer.network.eval()
+        expected = trainer.objective.evaluate(network, digits_data, domain, start, size).metrics[domain]
         (row,) = [
             r["value"]
             for r in trainer.rows

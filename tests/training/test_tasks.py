@@ -15,7 +15,7 @@ from scalarization.config import ViTOptions
 from scalarization.data.device import DeviceData
 from scalarization.data.prepare import prepare
 from scalarization.data.store import Store
-from scalarization.methods.base import Aggregated
+from scalarization.methods.base import GradientMethod
 from scalarization.plan.cells import Profile
 from scalarization.specification import AttributeOutputs, DomainOutputs
 from scalarization.training.gradients import Batch, TaskGradients
@@ -184,7 +184,7 @@ def test_batchnorm_is_not_split_by_domain():
     assert not TaskGradients(network, DomainObjective(["a", "b"], 10), torch.enable_grad).split_by_domain
 
 
-class Mean(torch.nn.Module):
+class Mean(GradientMethod):
     def forward(self, jacobian):
         return jacobian.mean(0)
 
@@ -192,7 +192,7 @@ class Mean(torch.nn.Module):
 def test_mean_of_task_gradients_trains_like_uniform_weights(people, monkeypatch):
     data, store = people
     uniform = trained(people_cell(store, **SGD), data)
-    info = dataclasses.replace(methods.load("pcgrad"), build=lambda *_: Aggregated(Mean()))
+    info = dataclasses.replace(methods.load("pcgrad"), build=lambda *_: Mean())
     monkeypatch.setattr(methods, "load", lambda name: info)
     mean = trained(people_cell(store, "pcgrad", **SGD), data)
     torch.testing.assert_close(parameters(mean), parameters(uniform), rtol=0, atol=2e-5)

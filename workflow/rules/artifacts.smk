@@ -8,15 +8,14 @@ for artifact, files in targets.items():
         name:
             f"summarize_{artifact}"
         input:
-            artifacts.inputs_of(plan, artifact),
+            needs(artifacts.inputs_of(plan, artifact)),
         output:
-            paths.summary_file(artifact),
+            update(paths.summary_file(artifact)),
         log:
             paths.log_file(f"summarize_{artifact}"),
         localrule: True
         params:
             artifact=artifact,
-            fingerprint=deferred(lambda artifact: fingerprints.of_summary(plan, artifact), artifact),
         shell:
             "python -m scalarization summarize --artifact {params.artifact} --log {log:q}"
 
@@ -24,15 +23,17 @@ for artifact, files in targets.items():
         name:
             artifact
         input:
-            paths.summary_file(artifact),
+            needs(paths.summary_file(artifact)),
         output:
             [
-                report(
-                    file,
-                    caption=f"../report/{kind.caption.name}",
-                    category=file.parent.name.capitalize(),
-                    subcategory=artifact,
-                    labels={"format": format},
+                update(
+                    report(
+                        file,
+                        caption=f"../report/{kind.caption.name}",
+                        category=file.parent.name.capitalize(),
+                        subcategory=artifact,
+                        labels={"format": format},
+                    )
                 )
                 for format, file in files.items()
             ],
@@ -41,7 +42,6 @@ for artifact, files in targets.items():
         localrule: True
         params:
             artifact=artifact,
-            code=deferred(fingerprints.of_drawing, kind),
         shell:
             "python -m scalarization draw --artifact {params.artifact} --log {log:q}"
 
@@ -53,5 +53,5 @@ for name in {artifacts.kind_of(plan, artifact).name for artifact in targets} - s
         name:
             name
         input:
-            [f for a in targets if artifacts.kind_of(plan, a).name == name for f in targets[a].values()],
+            needs(f for a in targets if artifacts.kind_of(plan, a).name == name for f in targets[a].values()),
         localrule: True

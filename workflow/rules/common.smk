@@ -1,4 +1,5 @@
 # Reads and checks the configuration; the other files of rules ask `plan` what there is to do.
+import functools
 import json
 import os
 import sys
@@ -11,27 +12,17 @@ from snakemake.logging import logger
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from scalarization.cluster import requeue, resources as requests
-from scalarization.config import load_config, parse_value
+from scalarization.config import load_config, retyped
 from scalarization.errors import UserError
-from scalarization.plan import artifacts, fingerprints, load_plan, packing
+from scalarization.plan import artifacts, load_plan, packing
 from scalarization.plan.cells import Shard
-
-
-def typed(value):
-    """Snakemake reads what is inside of lists and keys given with --config as text: only='{seeds: [0]}'."""
-    if isinstance(value, dict):
-        return {key: typed(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [typed(inner) for inner in value]
-    return parse_value(value) if isinstance(value, str) else value
-
 
 # What --config and --configfile changed. Jobs get it through the environment: if it were in a parameter or a command,
 # Snakemake would run everything again whenever a knob changes that has no influence on results.
 given = yaml.safe_load(Path("config.yaml").read_text()) or {}
-overrides = {key: typed(value) for key, value in config.items() if key not in given or given[key] != value}
+overrides = {key: retyped(value) for key, value in config.items() if key not in given or given[key] != value}
 os.environ.update(
-    SCALARIZATION_OVERRIDES=json.dumps(overrides),
+    SCALARIZATION_OVERRIDES=json.dumps(overrides, default=str),
     PYTHONPATH=os.pathsep.join(filter(None, [sys.path[0], os.getenv("PYTHONPATH")])),
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", os.defpath)]),
 )
@@ -50,9 +41,45 @@ if workflow.remote_exec:
     os.environ.update(SCALARIZATION_REMOTE="1")
 
 
-def deferred(function, *things):
-    """For `params`: the value of a function for each thing, computed only for jobs that run. Code digests take time."""
-    return lambda wildcards: [function(thing) for thing in things]
+@functools.cache
+def outdated():
+    """The outputs that are not current."""
+    # Jobs on a cluster need not wait for this import, and for the reading of all that files record.
+    from scalarization.provenance import Provenance
+
+    provenance = Provenance(plan)
+    for number, (file, problem) in enumerate(provenance.causes().items()):
+        if number == MAX_CAUSES:
+            logger.info("More files are outdated.")
+            break
+        logger.info(f"Outdated: {file}: {problem}")
+    return {str(file) for file in provenance.outdated()}
+
+
+# Lines on the terminal about outdated files.
+MAX_CAUSES = 10
+
+
+def needs(files):
+    """For `input`: the files.
+
+    Snakemake calls this while it builds its graph, and learns which outputs it must make. Its own records know nothing
+    of copied folders and damaged files, and they take a failed job for one that need not run again.
+    """
+
+    files = [files] if isinstance(files, Path) else list(files)
+
+    def function(wildcards):
+        if not workflow.remote_exec:
+            workflow.dag.forcefiles.update(outdated())
+        return files
+
+    return function
+
+
+def all_cores(wildcards):
+    """For `threads`: asked for jobs that run alone, so that `snakemake --unlock` needs no --cores."""
+    return workflow.cores
 
 
 def memory(request):

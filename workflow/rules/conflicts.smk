@@ -6,9 +6,9 @@ for job in packing.conflict_jobs(plan):
         name:
             f"count_conflicts_{job.name}"
         input:
-            paths.store_file(job.benchmark),
+            needs(paths.store_file(job.benchmark)),
         output:
-            [paths.shard_file(shard) for shard in job.shards],
+            update([paths.shard_file(shard) for shard in job.shards]),
         log:
             paths.log_file(f"count_conflicts_{job.name}"),
         priority: round(job.seconds)
@@ -20,7 +20,6 @@ for job in packing.conflict_jobs(plan):
             runtime=runtime(request),
         params:
             cells=[f"--cell {shard.name}" for shard in job.shards],
-            fingerprint=deferred(fingerprints.of_shard, *job.shards),
         shell:
             "exec python -m scalarization conflicts {params.cells} --log {log:q}"
             " ${{SCALARIZATION_REMOTE:+--time-limit {resources.runtime}}}"

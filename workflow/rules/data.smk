@@ -8,8 +8,10 @@ for benchmark, info in plan.benchmarks.items():
         rule:
             name:
                 f"download_{benchmark}"
+            input:
+                needs([]),
             output:
-                paths.manifest(benchmark),
+                update(paths.manifest(benchmark)),
             log:
                 paths.log_file(f"download_{benchmark}"),
             localrule: True
@@ -23,9 +25,9 @@ for benchmark, info in plan.benchmarks.items():
         name:
             f"prepare_{benchmark}"
         input:
-            [paths.manifest(benchmark)] if info.files else [],
+            needs([paths.manifest(benchmark)] if info.files else []),
         output:
-            paths.store_file(benchmark),
+            update(paths.store_file(benchmark)),
         log:
             paths.log_file(f"prepare_{benchmark}"),
         localrule: True
@@ -33,6 +35,5 @@ for benchmark, info in plan.benchmarks.items():
             benchmark=benchmark,
             domains=options.domains,
             tasks=options.tasks,
-            code=deferred(fingerprints.of_store, benchmark),
         shell:
             "python -m scalarization prepare --benchmark {params.benchmark} --log {log:q}"

@@ -6,14 +6,14 @@ for session, searches in packing.search_sessions(plan).items():
         name:
             f"search_{session}"
         input:
-            paths.store_file(searches[0].cell.benchmark),
+            needs(paths.store_file(searches[0].cell.benchmark)),
         output:
-            [paths.search_file(search) for search in searches],
+            update([paths.search_file(search) for search in searches]),
         log:
             paths.log_file(f"search_{session}"),
         # Before the training jobs, some of which wait for its weights.
         priority: 1000000
-        threads: workflow.cores
+        threads: all_cores
         resources:
             # For several nodes, the plugin would read `gpu` as the sum over nodes, and count `tasks` per GPU.
             gpu=request.gpu if request.nodes == 1 else 0,
@@ -26,7 +26,6 @@ for session, searches in packing.search_sessions(plan).items():
             workers=request.nodes * request.cpus // plan.config.threads,
         params:
             searches=[f"--search {search.name}" for search in searches],
-            fingerprint=deferred(fingerprints.of_search, *searches),
         shell:
             "workers=${{SCALARIZATION_REMOTE:+{resources.workers}}}; "
             "exec python -m scalarization search {params.searches} --workers ${{workers:-{threads}}} --log {log:q}"

@@ -6,9 +6,9 @@ for job in packing.training_jobs(plan):
         name:
             f"train_{job.name}"
         input:
-            packing.job_inputs(plan, job),
+            needs(packing.job_inputs(plan, job)),
         output:
-            [file for shard in job.shards for file in paths.shard_outputs(shard)],
+            update([file for shard in job.shards for file in paths.shard_outputs(shard)]),
         log:
             paths.log_file(f"train_{job.name}"),
         priority: round(job.seconds)
@@ -20,7 +20,6 @@ for job in packing.training_jobs(plan):
             runtime=runtime(request),
         params:
             cells=[f"--cell {shard.name}" for shard in job.shards],
-            fingerprint=deferred(fingerprints.of_shard, *job.shards),
         shell:
             "exec python -m scalarization train {params.cells} --log {log:q}"
             " ${{SCALARIZATION_REMOTE:+--time-limit {resources.runtime}}}"
@@ -33,9 +32,9 @@ for cell in plan.cells.values():
             name:
                 f"merge_{cell.slug}"
             input:
-                [file for shard in plan.shards(cell) for file in paths.shard_outputs(shard)],
+                needs(file for shard in plan.shards(cell) for file in paths.shard_outputs(shard)),
             output:
-                paths.shard_outputs(Shard(cell)),
+                update(paths.shard_outputs(Shard(cell))),
             log:
                 paths.log_file(f"merge_{cell.slug}"),
             localrule: True
@@ -52,13 +51,13 @@ for profile in plan.profiles.values():
         name:
             f"profile_{profile.name}"
         input:
-            paths.store_file(profile.cell.benchmark),
+            needs(paths.store_file(profile.cell.benchmark)),
         output:
-            paths.profile_file(profile.name),
+            update(paths.profile_file(profile.name)),
         log:
             paths.log_file(f"profile_{profile.name}"),
         # Times are compared, so no other job may run at the same time.
-        threads: workflow.cores
+        threads: all_cores
         resources:
             gpu=request.gpu,
             cpus_per_task=request.cpus,
@@ -66,6 +65,5 @@ for profile in plan.profiles.values():
             runtime=runtime(request),
         params:
             name=profile.name,
-            fingerprint=deferred(fingerprints.of_profile, profile),
         shell:
             "exec python -m scalarization profile --profile {params.name} --log {log:q}"

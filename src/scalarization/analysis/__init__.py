@@ -75,7 +75,10 @@ def _experiment_metadata(plan: Plan, name: str) -> dict[str, Any]:
         "reference": plan.preset.benchmarks[experiment.benchmark].reference,
         "setting": benchmark.setting,
         "reported": benchmark.reported,
-        "task_sets": dict(experiment.task_sets),
+        "task_sets": {
+            task_set: benchmark.labels.named(tasks) if isinstance(tasks, str) else tasks
+            for task_set, tasks in experiment.task_sets.items()
+        },
         "variants": list(experiment.variants),
     }
 

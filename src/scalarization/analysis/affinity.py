@@ -7,8 +7,8 @@ domain to be helped (``task``), the augmented data the domain added to it. So th
 taken from SD models, as appendix 2.2 suggests:
 
 - affinity of adding domain j to domain i: test accuracy of the SD model of *i* on j, divided by its accuracy on i;
-- diversity that j adds: final training loss of the SD model of *j*, in nats per image, as it was minimised (mean over
-  the batches since the evaluation before the last, augmentation and stochastic depth included).
+- diversity that j adds: final training loss of the SD model of *j*, in nats per image: its mean cross-entropy on the
+  whole train split at the last epoch, without augmentation and stochastic depth.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from scalarization.analysis import preconditions, runs, statistics
 from scalarization.benchmarks.base import ClassLabels
 from scalarization.plan import Plan
-from scalarization.plan.artifacts import ArtifactKind
+from scalarization.plan.artifacts import EXPERIMENT, ArtifactKind
 from scalarization.plan.cells import Cell
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ TYPES = {
     "diversity_mean": "float64",
     "diversity_std": "float64",
     "weight": "float64",
+    **runs.SETTINGS_TYPES,
     **runs.SPREAD_TYPES,
 }
 
@@ -51,12 +52,14 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
         ``mean``, ``std``, ``low``, ``high``, ``by_seed``: test accuracy in percent; ``affinity_*``: that divided by
         the same model's accuracy on its own domain, paired by seed.
 
-        ``training``: one row per variant, capacity and domain: ``mean`` and so on: diversity, the final training
-        loss of its SD model in nats per image.
+        ``training``: one row per variant, capacity and domain: ``mean`` and so on: diversity, the loss of its SD model
+        on the train split at the last epoch, in nats per image.
 
         ``benefit``: one row per task set, variant, capacity and domain (``task``): ``added``, the other domains of the
         task set, joined by ``+``; ``affinity_*`` and ``diversity_*`` of adding them (means over them); ``weight``, p*
-        of the domain; ``mean`` and so on: joint training at p* - SD on test in percentage points, paired by seed.
+        of the domain, null if there is none, chosen from ``settings`` weight settings, of which ``settings_diverged``
+        have a diverged run; ``mean`` and so on: joint training at p* - SD on test in percentage points, paired by seed.
+        ``diverged``: how many of the ``seeds`` diverged; then the numbers made of them are null.
 
         A capacity that is not selected has ``present`` false and nulls.
 
@@ -100,8 +103,9 @@ def _benefit_rows(results: runs.ConditionResults, single: dict[str, runs.CellRes
             "metric": results.metric,
             **statistics.mean_and_std("affinity", _affinity(baselines[number], added)),
             **statistics.mean_and_std("diversity", diversity),
-            "weight": results.candidates[results.optimum].weights[number],
-            **statistics.spread(results.difference("test")[results.optimum, :, number]),
+            "weight": results.weight(results.optimum, number),
+            **statistics.settings_columns(results.scores("validation")),
+            **statistics.spread(results.difference("test")[results.representative, :, number]),
         }
 
 
@@ -112,17 +116,17 @@ def _affinity(results: runs.CellResults, added: list[str]) -> np.ndarray:
 
 
 def _training_loss(results: runs.CellResults) -> np.ndarray:
-    """Final training loss of an SD model [seeds], in nats per image."""
-    return results.values("batches", "average", "loss")
+    """Loss of an SD model on the whole train split of its domain at the last epoch [seeds], in nats per image."""
+    return results.values("train", results.cell.task_set, "loss")
 
 
 KIND = ArtifactKind(
     "affinity",
     "figure",
     "runs",
+    EXPERIMENT,
     summarize,
     (
-        preconditions.one_experiment,
         preconditions.benchmark_with(
             ClassLabels,
             "'{benchmark}' has tasks, not domains: a model of one task has no output for another; name an experiment "
@@ -131,4 +135,5 @@ KIND = ArtifactKind(
         preconditions.single_baselines,
         preconditions.constant_weights,
     ),
+    columns=TYPES,
 )

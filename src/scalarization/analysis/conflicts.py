@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from scalarization.analysis import runs
-from scalarization.errors import DataError
+from scalarization.analysis import result_files, runs
 from scalarization.plan import Plan, artifacts
 from scalarization.plan.cells import Cell
 
@@ -17,13 +16,15 @@ if TYPE_CHECKING:
 #: ``steps``: summed over pairs, the counted steps in which both gradients existed; ``conflicts`` of them conflicted
 #: (``percent``); ``zero``: the counted steps in which one did not exist; ``mean_cosine``: over ``steps``. ``norm``:
 #: average over tasks of the mean gradient norm; ``train_loss``: mean over the epoch's batches; ``validation``: average
-#: over tasks of ``metric`` on the validation split.
+#: over tasks of ``metric`` on the validation split. ``diverged``: whether the run has diverged
+#: by the end of the epoch; then nothing else of the epoch has a value.
 EPOCH_TYPES = {
     **runs.CONDITION_TYPES,
     "lr": "float64",
     "tasks": "Int64",
     "seed": "Int64",
     "epoch": "Int64",
+    "diverged": "boolean",
     "pairs": "Int64",
     "steps": "Int64",
     "conflicts": "Int64",
@@ -63,27 +64,15 @@ def _rows(plan: Plan, cell: Cell) -> Iterator[dict[str, Any]]:
     if not seeds:
         yield columns
         return
+    import pandas as pd
+
     pairs = len(cell.tasks) * (len(cell.tasks) - 1) // 2
-    for (seed, epoch), rows in _read(plan, cell, seeds, pairs).groupby(["seed", "epoch"]):
-        yield {**columns, "seed": seed, "epoch": epoch, "pairs": pairs, **_summed(rows)}
-
-
-def _read(plan: Plan, cell: Cell, seeds: list[int], pairs: int) -> pd.DataFrame:
-    """Rows of some seeds of a cell, one per seed, epoch and pair."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from scalarization import storage
-
-    path, num_epochs = plan.paths.run_file(cell), cell.specification.epochs
-    table = storage.read_conflict_file(path)
-    table = table.filter(pc.is_in(table["seed"], pa.array(seeds, pa.int32())))
-    if len(table) != len(seeds) * num_epochs * pairs:
-        raise DataError(
-            f"{path}: has {len(table)} rows for {len(seeds)} seeds, {num_epochs} epochs and {pairs} pairs; delete it "
-            "and run snakemake again"
-        )
-    return table.to_pandas()
+    table = pd.DataFrame(result_files.read_conflicts(plan, cell))
+    for (seed, epoch), rows in table[table["seed"].isin(seeds)].groupby(["seed", "epoch"]):
+        first = rows.iloc[0]
+        diverged = bool(pd.isna(first["validation"]) or pd.isna(first["train_loss"]))
+        place = {"seed": seed, "epoch": epoch, "diverged": diverged, "metric": first["metric"], "pairs": pairs}
+        yield {**columns, **place, **({} if diverged else _summed(rows))}
 
 
 def _summed(rows: pd.DataFrame) -> dict[str, Any]:
@@ -101,6 +90,5 @@ def _summed(rows: pd.DataFrame) -> dict[str, Any]:
         "mean_cosine": (rows["mean_cosine"] * rows["steps"]).sum() / steps if steps else None,
         "norm": norms.mean(),
         "train_loss": rows["train_loss"].iloc[0],
-        "metric": rows["metric"].iloc[0],
         "validation": rows["validation"].iloc[0],
     }

@@ -9,7 +9,7 @@ import numpy as np
 
 from scalarization.analysis import preconditions, runs, statistics
 from scalarization.plan import Plan
-from scalarization.plan.artifacts import ArtifactKind
+from scalarization.plan.artifacts import EXPERIMENT, ArtifactKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,14 +43,16 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
         ``metric``; ``mean``, ``std``, ``low``, ``high``, ``by_seed``: validation average over tasks, in percent for
         accuracy; ``gap``, by how much it is worse than p*'s (mean over seeds, paired), and its standard error
         ``gap_error``; ``within_error``, whether the gap is at most one standard error (with one seed: only p* itself);
-        ``seeds_choosing``, how many seeds alone would choose this setting.
+        ``seeds_choosing``, how many seeds alone would choose this setting; ``diverged``, how many of its runs diverged.
+        A setting with a diverged run has no mean and no gap and is never p*.
 
         ``regret``: one row per pair of capacities, the condition being that of the trained one, ``source`` the
         architecture searched on, ``procedure`` what is done: ``reuse`` takes the source's p*; ``refine`` searches
         again, but only among the settings within one standard error of the source's best, ``candidates_left`` many.
         ``mean``, ``std``, ``low``, ``high``, ``by_seed``: test average over tasks of the trained capacity's own p*
         minus that of the weights so chosen, paired by seed, positive where searching on the source reaches less. All
-        choices are made on validation, so it can be negative.
+        choices are made on validation, so it can be negative. It is null where a run of either setting diverged or no
+        setting can be chosen.
 
         ``reported``: what the paper reports of p* of the reference domain (``task``): ``where``, ``low``, ``high``.
 
@@ -95,7 +97,8 @@ def _regret_rows(group: list[runs.ConditionResults]) -> Iterator[dict[str, Any]]
         validation = trained.scores("validation")
         for source in group:
             promising = np.flatnonzero(statistics.within_error(source.scores("validation")))
-            refined = promising[statistics.best(validation[promising])]
+            chosen = statistics.best(validation[promising])
+            refined = None if chosen is None else int(promising[chosen])
             for procedure, choice in (("reuse", source.optimum), ("refine", refined)):
                 yield {
                     **trained.condition.columns,
@@ -103,8 +106,13 @@ def _regret_rows(group: list[runs.ConditionResults]) -> Iterator[dict[str, Any]]
                     "source": source.condition.joint[0].architecture.name,
                     "procedure": procedure,
                     "candidates_left": len(promising) if procedure == "refine" else 1,
-                    **statistics.spread(test[trained.optimum] - test[choice]),
+                    **statistics.spread(_at(test, trained.optimum) - _at(test, choice)),
                 }
+
+
+def _at(scores: np.ndarray, candidate: int | None) -> np.ndarray:
+    """Scores of a candidate [seeds]; NaN for None."""
+    return np.full(scores.shape[1], np.nan) if candidate is None else scores[candidate]
 
 
 def _reported_rows(plan: Plan, benchmark: str) -> Iterator[dict[str, Any]]:
@@ -114,4 +122,6 @@ def _reported_rows(plan: Plan, benchmark: str) -> Iterator[dict[str, Any]]:
             yield {"benchmark": benchmark, "task": reference, "where": where, "low": low, "high": high}
 
 
-KIND = ArtifactKind("consistency", "figure", "runs", summarize, preconditions.JOINT_AND_SINGLE)
+KIND = ArtifactKind(
+    "consistency", "figure", "runs", EXPERIMENT, summarize, preconditions.JOINT_AND_SINGLE, columns=TYPES
+)

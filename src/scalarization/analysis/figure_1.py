@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scalarization.analysis import preconditions, profiles
+from scalarization.analysis import profiles
 from scalarization.plan import Plan
-from scalarization.plan.artifacts import ArtifactKind
+from scalarization.plan.artifacts import PROFILE, ArtifactKind
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+TYPES = {**profiles.TYPES, "peak_mib": "float64"}
 
 
 def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
@@ -26,4 +29,4 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
     return rows.assign(peak_mib=(rows["peak_bytes"] / 2**20).astype("float64"))
 
 
-KIND = ArtifactKind("figure_1", "figure", "profile", summarize, (preconditions.a_profile,))
+KIND = ArtifactKind("figure_1", "figure", "profile", PROFILE, summarize, columns=TYPES)

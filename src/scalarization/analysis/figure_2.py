@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from scalarization.analysis import preconditions, runs, statistics
 from scalarization.plan import Plan
-from scalarization.plan.artifacts import ArtifactKind
+from scalarization.plan.artifacts import EXPERIMENT, ArtifactKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +28,7 @@ TYPES = {
     "single_std": "float64",
     "joint_mean": "float64",
     "joint_std": "float64",
+    **runs.SETTINGS_TYPES,
     **runs.SPREAD_TYPES,
 }
 
@@ -34,15 +37,17 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
     """One row per task set, variant, capacity and task.
 
     p* is the weight setting with the best validation average over tasks, mean over seeds; everything else is measured
-    on test.
+    on test. Where every weight setting has a diverged run there is no p*: its columns are null.
 
     Returns:
         Columns of the condition (benchmark, task_set, variant, architecture, depth, width, shared_layers, present),
         task, metric; ``method`` and ``weight_setting``: which setting is p*; ``weight``: p* of the task,
-        ``weight_by_seed``: what each seed alone would choose, ``weight_low`` and ``weight_high``: the range of that;
-        ``single_*`` and ``joint_*``: SD and joint training at p*, in percent for accuracy; ``mean``, ``std``, ``low``,
-        ``high``, ``by_seed``: joint - SD paired by seed in percentage points, sign flipped for losses. A capacity that
-        is not selected has ``present`` false and nulls.
+        ``weight_by_seed``: what each seed alone would choose (NaN if all of its runs diverged), ``weight_low`` and
+        ``weight_high``: the range of that; ``settings``: how many weight settings p* was chosen from,
+        ``settings_diverged``: how many of them have a diverged run; ``single_*`` and ``joint_*``: SD and joint training
+        at p*, in percent for accuracy; ``mean``, ``std``, ``low``, ``high``, ``seeds``, ``diverged`` of them,
+        ``by_seed``: joint - SD paired by seed in percentage points, sign flipped for losses. A capacity that is not
+        selected has ``present`` false and nulls.
 
     Raises:
         ConfigError: ``only:`` selects nothing of the experiment.
@@ -52,23 +57,25 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
 
 
 def _rows(results: runs.ConditionResults) -> Iterator[dict[str, Any]]:
-    optimum = results.candidates[results.optimum]
+    optimum = None if results.optimum is None else results.candidates[results.optimum]
     for number, task in enumerate(results.condition.tasks):
-        by_seed = [results.candidates[candidate].weights[number] for candidate in results.optimum_by_seed]
+        by_seed = [results.weight(candidate, number) for candidate in results.optimum_by_seed]
+        chosen = [weight for weight in by_seed if optimum and not np.isnan(weight)]
         yield {
             **results.condition.columns,
             "task": task,
             "metric": results.metric,
-            "method": optimum.method,
-            "weight_setting": optimum.weight_setting,
-            "weight": optimum.weights[number],
-            "weight_low": min(by_seed),
-            "weight_high": max(by_seed),
+            "method": optimum and optimum.method,
+            "weight_setting": optimum and optimum.weight_setting,
+            "weight": results.weight(results.optimum, number),
+            "weight_low": min(chosen, default=np.nan),
+            "weight_high": max(chosen, default=np.nan),
             "weight_by_seed": by_seed,
             **statistics.mean_and_std("single", results.single["test"][:, number]),
-            **statistics.mean_and_std("joint", results.joint["test"][results.optimum, :, number]),
-            **statistics.spread(results.difference("test")[results.optimum, :, number]),
+            **statistics.mean_and_std("joint", results.joint["test"][results.representative, :, number]),
+            **statistics.settings_columns(results.scores("validation")),
+            **statistics.spread(results.difference("test")[results.representative, :, number]),
         }
 
 
-KIND = ArtifactKind("figure_2", "figure", "runs", summarize, preconditions.JOINT_AND_SINGLE)
+KIND = ArtifactKind("figure_2", "figure", "runs", EXPERIMENT, summarize, preconditions.JOINT_AND_SINGLE, columns=TYPES)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scalarization.analysis import conflicts, preconditions, statistics
+from scalarization.analysis import conflicts, statistics
 from scalarization.plan import Plan
-from scalarization.plan.artifacts import ArtifactKind
+from scalarization.plan.artifacts import CONFLICTS, ArtifactKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +24,7 @@ FIT_TYPES = {
     "r_low": "float64",
     "r_high": "float64",
 }
+TYPES = {**conflicts.EPOCH_TYPES, **FIT_TYPES}
 
 
 def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
@@ -32,9 +33,9 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
     Returns:
         The columns of :data:`conflicts.EPOCH_TYPES`, and of the benchmark and task set: ``runs``, their number;
         ``slope`` and ``intercept`` of the least-squares line of ``percent`` over ``validation`` through all points;
-        ``r``, Pearson's correlation; ``r_low`` and ``r_high``, its 95 % percentile bootstrap interval. Epochs of one
-        run depend on each other, so the bootstrap draws runs, each with all its epochs; with fewer than three runs
-        the interval is null.
+        ``r``, Pearson's correlation of the epochs in which the run had not diverged; ``r_low`` and ``r_high``, its 95 %
+        percentile bootstrap interval. Epochs of one run depend on each other, so the bootstrap draws runs, each with
+        all its epochs; with fewer than three runs the interval is null.
 
     Raises:
         ConfigError: ``only:`` selects nothing of the counted conflicts.
@@ -85,4 +86,4 @@ def _line(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return slope, np.where(varies_x & varies_y, both / np.sqrt(spread_x * spread_y), np.nan)
 
 
-KIND = ArtifactKind("figure_3", "figure", "conflicts", summarize, (preconditions.some_conflicts,))
+KIND = ArtifactKind("figure_3", "figure", "conflicts", CONFLICTS, summarize, columns=TYPES)

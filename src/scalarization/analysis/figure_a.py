@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from scalarization.analysis import preconditions, runs
+from scalarization.analysis.result_files import WAY_OUT
 from scalarization.benchmarks import SPLITS
 from scalarization.benchmarks.base import ClassLabels
-from scalarization.errors import DataError
+from scalarization.errors import DamagedError
 from scalarization.plan import Plan
-from scalarization.plan.artifacts import ArtifactKind
+from scalarization.plan.artifacts import EXPERIMENT, ArtifactKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,16 +41,16 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
 
 
 def _rows(plan: Plan, benchmark: str) -> Iterator[dict[str, Any]]:
+    from scalarization import storage
+
     file = plan.paths.store_file(benchmark)
+    store = storage.read_json(file)
     domains = plan.preset.benchmarks[benchmark].domains
     try:
-        store = json.loads(file.read_text(encoding="utf-8"))
         classes = store["classes"]
         by_split = {d: [store["domains"][d]["samples_per_class"][s] for s in SPLITS[:2]] for d in domains}
-    except FileNotFoundError:
-        raise DataError(f"{file}: no prepared data; make it with: snakemake --cores all {file}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file}: damaged ({error!r}); delete it and run snakemake again") from None
+    except (KeyError, TypeError) as error:
+        raise DamagedError(file, f"not the description of a store with classes ({error!r})", WAY_OUT) from None
     samples = {domain: [sum(counts) for counts in zip(*splits, strict=True)] for domain, splits in by_split.items()}
     uniform = sum(map(sum, samples.values())) / (len(classes) * len(domains))
     for domain in domains:
@@ -63,9 +63,8 @@ KIND = ArtifactKind(
     "figure_a",
     "figure",
     "store",
+    EXPERIMENT,
     summarize,
-    (
-        preconditions.one_experiment,
-        preconditions.benchmark_with(ClassLabels, "benchmark '{benchmark}' has no domains with classes"),
-    ),
+    (preconditions.benchmark_with(ClassLabels, "benchmark '{benchmark}' has no domains with classes"),),
+    columns=TYPES,
 )

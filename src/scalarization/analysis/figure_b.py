@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scalarization.analysis import preconditions, runs, statistics
 from scalarization.plan import Plan
-from scalarization.plan.artifacts import ArtifactKind
+from scalarization.plan.artifacts import EXPERIMENT, ArtifactKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +28,8 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
         Columns of the condition; ``method`` (``single`` for SD), ``weight_setting``, ``heuristic``, ``optimum``
         (whether it is p*, chosen on validation), ``task``, ``weight`` (p of the task), ``metric``; ``validation``:
         validation average over tasks, mean over seeds (what p* is chosen by; for SD of its own task); ``mean``,
-        ``std``, ``low``, ``high``, ``by_seed``: test value over seeds, in percent for accuracy. A capacity that is
-        not selected has one row per task with ``present`` false and nulls.
+        ``std``, ``low``, ``high``, ``seeds``, ``diverged`` of them, ``by_seed``: test value over seeds, in percent for
+        accuracy. A capacity that is not selected has one row per task with ``present`` false and nulls.
 
     Raises:
         ConfigError: ``only:`` selects nothing of the experiment.
@@ -62,4 +62,4 @@ def rows(results: runs.ConditionResults) -> Iterator[dict[str, Any]]:
             }
 
 
-KIND = ArtifactKind("figure_b", "figure", "runs", summarize, preconditions.JOINT_AND_SINGLE)
+KIND = ArtifactKind("figure_b", "figure", "runs", EXPERIMENT, summarize, preconditions.JOINT_AND_SINGLE, columns=TYPES)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scalarization.analysis import preconditions, runs, statistics
 from scalarization.plan import Plan
-from scalarization.plan.artifacts import ArtifactKind
+from scalarization.plan.artifacts import EXPERIMENT, ArtifactKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,8 +21,9 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
     Returns:
         Columns of the condition; ``method``, ``weight_setting``, ``heuristic``, ``optimum`` (whether it is p*, chosen
         on validation), ``task``, ``weight`` (p of the task), ``split``, ``metric``; ``mean``, ``std``, ``low``,
-        ``high``, ``by_seed``: joint - SD at the last epoch, paired by seed, in percentage points for accuracy, sign
-        flipped for losses. A capacity that is not selected has one row per task with ``present`` false and nulls.
+        ``high``, ``seeds``, ``diverged``, ``by_seed``: joint - SD at the last epoch, paired by seed, in percentage
+        points for accuracy, sign flipped for losses. A capacity that is not selected has one row per task with
+        ``present`` false and nulls.
 
     Raises:
         ConfigError: ``only:`` selects nothing of the experiment.
@@ -44,4 +45,4 @@ def _rows(results: runs.ConditionResults) -> Iterator[dict[str, Any]]:
                 }
 
 
-KIND = ArtifactKind("figure_d", "figure", "runs", summarize, preconditions.JOINT_AND_SINGLE)
+KIND = ArtifactKind("figure_d", "figure", "runs", EXPERIMENT, summarize, preconditions.JOINT_AND_SINGLE, columns=TYPES)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from scalarization.analysis import preconditions, runs, searches
+from scalarization.analysis import result_files, runs, searches
 from scalarization.plan import Plan
-from scalarization.plan.artifacts import ArtifactKind
+from scalarization.plan.artifacts import SEARCHES, ArtifactKind
 from scalarization.plan.cells import Search
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ TYPES = {
     "member": "Int64",
     "copied": "boolean",
     "score": "float64",
+    "diverged": "boolean",
     "task": "string",
     "task_number": "Int64",
     "weight": "float64",
@@ -37,7 +38,8 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
         another member's state; ``score`` at the interval's end, the validation average over tasks (percent; of losses
         the negative); ``task``; ``task_number``, its place among all tasks of the benchmark that the artifact's
         searches have, so that it can have the same colour in all panels; ``weight`` of the task. A search that is not
-        selected has one row with ``present`` false and nulls.
+        selected has one row with ``present`` false and nulls. One all of whose members diverged has no policy: one row
+        with ``diverged`` true and nulls.
 
     Raises:
         ConfigError: ``only:`` selects none of the searches.
@@ -54,7 +56,10 @@ def _rows(plan: Plan, search: Search, planned: list[Search]) -> Iterator[dict[st
         return
     cells = (other.cell for other in planned if other.cell.benchmark == search.cell.benchmark)
     numbers = {task: n for n, task in enumerate(dict.fromkeys(t for cell in cells for t in cell.tasks))}
-    rows, policy = searches.history(plan, search)
+    rows, policy = result_files.read_search(plan, search)
+    if policy is None:
+        yield {**columns, "diverged": True}
+        return
     trained = {(row["interval"], row["member"]): row for row in rows}
     first_epoch = 0
     for interval, (member, weights) in enumerate(zip(policy.lineage, policy.weights, strict=True), 1):
@@ -68,6 +73,7 @@ def _rows(plan: Plan, search: Search, planned: list[Search]) -> Iterator[dict[st
                 "member": member,
                 "copied": row["copied"],
                 "score": row["score"],
+                "diverged": False,
                 "task": task,
                 "task_number": numbers[task],
                 "weight": weight,
@@ -75,4 +81,4 @@ def _rows(plan: Plan, search: Search, planned: list[Search]) -> Iterator[dict[st
         first_epoch = row["epoch"]
 
 
-KIND = ArtifactKind("figure_e", "figure", "runs", summarize, (preconditions.some_searches,))
+KIND = ArtifactKind("figure_e", "figure", "runs", SEARCHES, summarize, columns=TYPES)

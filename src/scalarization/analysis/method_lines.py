@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,12 +13,18 @@ from scalarization.analysis import names, reported_numbers, runs, searches, stat
 from scalarization.plan import Plan, artifacts
 from scalarization.plan.cells import Cell
 
-#: Columns of the summaries of ``table_methods`` and ``table_main``.
+#: Columns of the summaries of ``table_methods`` and ``table_main``. ``variant`` is that of the line's own cell;
+#: ``listed_under`` is the variant of the condition that it is compared under, another one only if its variant changes
+#: nothing but where searched weights come from.
 TYPES = {
     **runs.CONDITION_TYPES,
+    "listed_under": "string",
     **names.METHOD_TYPES,
     "weight_setting": "Int64",
     "weights": "object",
+    **runs.SETTINGS_TYPES,
+    "solver_failures": "Int64",
+    "solver_steps": "Int64",
     "task": "string",
     "metric": "string",
     **runs.SPREAD_TYPES,
@@ -74,15 +80,22 @@ class LineResults(NamedTuple):
 
     Attributes:
         line: The line.
-        weight_setting: Number of the weight setting that stands for the method.
-        weights: Its weights; empty for SD baselines and searched weights.
+        variant: Variant of its cell.
+        weight_setting: Number of the weight setting that stands for the method; None if it is one of several, each of
+            which has a diverged run.
+        weights: Its weights; empty for SD baselines and searched weights, and without a weight setting.
         values: Metric -> test values at the last epoch [seeds, tasks].
+        settings: :func:`statistics.settings_columns` of the weight settings it was chosen from; empty of SD baselines.
+        solver: Columns ``solver_failures`` and ``solver_steps``, if the method's solver failed in a run of its cell.
     """
 
     line: Line
-    weight_setting: int
+    variant: str
+    weight_setting: int | None
     weights: list[float]
     values: dict[str, np.ndarray]
+    settings: dict[str, int]
+    solver: dict[str, int]
 
 
 def compared_methods(plan: Plan, artifact: str) -> list[ComparedMethods]:
@@ -156,19 +169,23 @@ def rows(plan: Plan, group: ComparedMethods) -> Iterator[dict[str, Any]]:
     """
     columns = group.columns(plan)
     if not columns["present"]:
-        yield {**columns, "task": names.AVERAGE, **statistics.spread([])}
+        yield {**columns, "listed_under": columns["variant"], "task": names.AVERAGE, **statistics.spread([])}
         return
     reported = _reported_here(plan, group)
-    for line, weight_setting, weights, by_metric in _results(plan, group):
+    for line, variant, weight_setting, weights, by_metric, settings, solver in _results(plan, group):
         for metric, values in by_metric.items():
             spreads = spread_by_task(group.tasks, values)
             for task in (names.AVERAGE, *sorted(group.tasks)):
                 theirs = reported.get((line.method, task)) if metric == "accuracy" and not line.detail else None
                 yield {
                     **columns,
+                    "variant": variant,
+                    "listed_under": columns["variant"],
                     **names.describe(*line),
                     "weight_setting": weight_setting,
                     "weights": weights,
+                    **settings,
+                    **solver,
                     "task": task,
                     "metric": metric,
                     **spreads[task],
@@ -216,19 +233,29 @@ def _results(plan: Plan, group: ComparedMethods) -> Iterator[LineResults]:
     results = {
         line: runs.CellResults(plan, group.joint[line])
         for line in sorted(group.joint, key=lambda line: names.order(line.method))
+        if runs.selected_seeds(plan, group.joint[line])
     }
     for line, of_line in results.items():
-        if not of_line.seeds:
-            continue
         # p* is the best of all constant weights, as in main-text figure 2; any other method stands for itself.
         pool = [Line(method, "") for method in runs.constant_methods()] if line.method == "grid" else [line]
         pooled = [results[other] for other in pool if other in results and results[other].seeds == of_line.seeds]
         candidates = [(r, number, weights) for r in pooled for number, weights in r.weight_settings]
         metric = of_line.metric
-        scores = [runs.sign(metric) * r.by_task("validation", metric, n).mean(axis=1) for r, n, _ in candidates]
-        chosen, number, weights = candidates[statistics.best(np.stack(scores))]
+        scores = np.stack(
+            [runs.sign(metric) * r.by_task("validation", metric, n).mean(axis=1) for r, n, _ in candidates]
+        )
+        chosen, number, weights = candidates[statistics.representative(scores)]
         values = {name: chosen.by_task("test", name, number) for name in _listed_metrics(of_line.metrics)}
-        yield LineResults(line, number, list(weights), values)
+        is_known = len(candidates) == 1 or statistics.best(scores) is not None
+        yield LineResults(
+            line,
+            group.joint[line].variant,
+            number if is_known else None,
+            list(weights) if is_known else [],
+            values,
+            statistics.settings_columns(scores),
+            _solver_columns(plan, group.joint[line], of_line.seeds),
+        )
 
 
 def _single_results(plan: Plan, group: ComparedMethods) -> LineResults:
@@ -239,7 +266,19 @@ def _single_results(plan: Plan, group: ComparedMethods) -> LineResults:
         metric: np.stack([results[task].values("test", task, metric) for task in group.tasks], axis=1)
         for metric in _listed_metrics(metrics)
     }
-    return LineResults(Line("single", ""), 0, [], values)
+    return LineResults(Line("single", ""), group.first.variant, 0, [], values, {}, {})
+
+
+def _solver_columns(plan: Plan, cell: Cell, seeds: Sequence[int]) -> dict[str, int]:
+    """How often the solver of a cell's method failed, and at how many steps of these runs it was asked."""
+    from scalarization import storage
+
+    metadata = storage.read_metadata(plan.paths.run_file(cell))
+    failed = [note for note in metadata.get("solver_failures", []) if note["seed"] in seeds]
+    if not failed:
+        return {}
+    counts = {name: sum(note[name] for note in failed) for name in ("failures", "steps")}
+    return {f"solver_{name}": count for name, count in counts.items()}
 
 
 def _listed_metrics(metrics: set[str]) -> list[str]:

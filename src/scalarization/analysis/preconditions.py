@@ -6,34 +6,12 @@ them, up to the first that fails; so a check may assume what those before it hav
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from scalarization.analysis import runs
 from scalarization.benchmarks.base import Labels
 from scalarization.plan.artifacts import Precondition, Source
-
-
-def one_experiment(source: Source) -> str | None:
-    """The artifact queries one experiment."""
-    return None if len(source.experiments) == 1 else "key 'experiment' is missing"
-
-
-def some_experiments(source: Source) -> str | None:
-    """The artifact queries at least one experiment."""
-    return None if source.experiments else "key 'experiment' or 'experiments' is missing"
-
-
-def some_conflicts(source: Source) -> str | None:
-    """The artifact queries counted conflicts."""
-    return None if source.conflicts else "key 'conflicts' is missing"
-
-
-def some_searches(source: Source) -> str | None:
-    """The artifact queries searches."""
-    return None if source.searches else "key 'searches' is missing"
-
-
-def a_profile(source: Source) -> str | None:
-    """The artifact queries a measurement of time and memory."""
-    return None if source.options.profile is not None else "key 'profile' is missing"
+from scalarization.plan.cells import Cell
 
 
 def benchmark_with(labels: type[Labels], message: str) -> Precondition:
@@ -79,5 +57,23 @@ def joint_training(source: Source) -> str | None:
     return f"nothing is trained jointly in {', '.join(source.experiments)}; add methods other than single"
 
 
+def searches_listed(cells_of: Callable[[Source], Iterable[Cell]]) -> Precondition:
+    """The artifact lists the searches that its models take their weights from.
+
+    Args:
+        cells_of: From the source to the models.
+    """
+
+    def check(source: Source) -> str | None:
+        listed = {search.name for search in source.searches}
+        for cell in cells_of(source):
+            reference = cell.specification.search
+            if reference and reference.name not in listed:
+                return f"{cell.name} takes its weights from search '{reference.name}'; add its key to 'searches'"
+        return None
+
+    return check
+
+
 #: What a comparison of constant weights with SD baselines requires.
-JOINT_AND_SINGLE: tuple[Precondition, ...] = (one_experiment, single_baselines, constant_weights)
+JOINT_AND_SINGLE: tuple[Precondition, ...] = (single_baselines, constant_weights)

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scalarization.analysis import preconditions, runs
+from scalarization.analysis import preconditions, result_files, runs
 from scalarization.benchmarks.base import MapLabels
-from scalarization.errors import DataError
 from scalarization.plan import Plan
-from scalarization.plan.artifacts import ArtifactKind
-from scalarization.plan.cells import Cell, Shard
+from scalarization.plan.artifacts import EXPERIMENT, ArtifactKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +22,7 @@ TYPES = {
     "seed": "Int64",
     "weight": "float64",
     "l1": "float64",
+    "diverged": "boolean",
     "shape": "object",
     "values": "object",
 }
@@ -36,8 +35,9 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
         One row per test image (``example``) and map: columns of the condition; ``content``: ``image`` (0 to 255,
         without task), ``target``, ``single`` (SD) or ``joint`` (at p*, chosen on validation); ``task``; of predictions
         ``seed`` (the first selected one), ``weight``, p of the task, and ``l1``, the mean absolute error over the
-        pixels whose target is known; ``shape`` [H, W, C] and ``values``, row by row, in standard deviations of the
-        train split, NaN where not known.
+        pixels whose target is known; ``diverged``: whether there is no prediction, because the SD model diverged or
+        every weight setting has a diverged run; ``shape`` [H, W, C] and ``values``, row by row, in standard deviations
+        of the train split, NaN where not known.
 
     Raises:
         ConfigError: ``only:`` selects nothing of the experiment.
@@ -45,60 +45,57 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
     """
     condition = [condition for condition in runs.conditions(plan, artifact) if condition.present][-1]
     results = runs.read_results(plan, condition)
-    optimum = results.candidates[results.optimum]
-    joint = next(cell for cell in condition.joint if cell.method == optimum.method)
+    optimum = None if results.optimum is None else results.candidates[results.optimum]
+    joint = next(cell for cell in condition.joint if optimum is None or cell.method == optimum.method)
+    setting = None if optimum is None else optimum.weight_setting
     seed = runs.selected_seeds(plan, joint)[0]
-    rows, joint_predictions = _read(plan, joint, optimum.weight_setting, seed)
+    files = {cell.name: result_files.read_examples(plan, cell) for cell in (joint, *condition.single)}
+    given = [row for row in files[joint.name] if row["content"] != "prediction"]
+    rows = [_row(row, row["content"]) for row in given]
     targets = {(row["example"], row["task"]): row["values"] for row in rows}
-    predictions: list[dict[str, Any]] = []
-    for cell, task, weight in zip(condition.single, condition.tasks, optimum.weights, strict=True):
-        _, single_predictions = _read(plan, cell, 0, seed)
-        predictions += [{**row, "content": "single", "weight": 1.0} for row in single_predictions]
-        of_task = [row for row in joint_predictions if row["task"] == task]
-        predictions += [{**row, "content": "joint", "weight": weight} for row in of_task]
-    for row in predictions:
-        error = np.nanmean(abs(row["values"] - targets[row["example"], row["task"]]))
-        rows.append({**row, "seed": seed, "l1": float(error)})
+    for number, (cell, task) in enumerate(zip(condition.single, condition.tasks, strict=True)):
+        diverged = bool(np.isnan(results.single["test"][0, number]))
+        for content, of_cell, weight_setting, weight in (
+            ("single", cell, None if diverged else 0, 1.0),
+            ("joint", joint, setting, results.weight(results.optimum, number)),
+        ):
+            place = {"content": content, "task": task, "seed": seed, "weight": weight}
+            if weight_setting is None:
+                rows += [{**place, "example": example, "diverged": True} for example, t in targets if t == task]
+                continue
+            for row in files[of_cell.name]:
+                if (row["weight_setting"], row["seed"], row["task"]) != (weight_setting, seed, task):
+                    continue
+                if row["content"] == "prediction":
+                    predicted = _row(row, content)
+                    error = _error(predicted["values"], targets[row["example"], task])
+                    rows.append({**predicted, **place, "l1": error, "diverged": not np.isfinite(error)})
     return runs.table(({**condition.columns, **row} for row in rows), TYPES)
 
 
-def _read(plan: Plan, cell: Cell, weight_setting: int, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Images and targets of a cell's file, and the predictions of one of its runs."""
-    import pyarrow.compute as pc
-
-    from scalarization import storage
-
-    file = plan.paths.examples_file(Shard(cell))
-    assert file is not None  # its tasks are dense
-    table = storage.read_example_file(file)
-    is_prediction = pc.equal(table["content"], "prediction")
-    of_run = pc.and_(pc.equal(table["weight_setting"], weight_setting), pc.equal(table["seed"], seed))
-    given = _rows(table.filter(pc.invert(is_prediction)).to_pylist())
-    predicted = _rows(table.filter(pc.and_(is_prediction, of_run)).to_pylist())
-    if not given or not predicted:
-        raise DataError(
-            f"{file}: has no predictions of weight setting {weight_setting}, seed {seed}; delete it and run snakemake "
-            "again"
-        )
-    return given, predicted
+def _row(row: dict[str, Any], content: str) -> dict[str, Any]:
+    values = np.array(row["values"], dtype=np.float32)
+    return {"example": row["example"], "content": content, "task": row["task"], "shape": row["shape"], "values": values}
 
 
-def _rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    kept = ("example", "content", "task", "shape")
-    return [{k: row[k] for k in kept} | {"values": np.array(row["values"], dtype=np.float32)} for row in rows]
+def _error(predicted: np.ndarray, target: np.ndarray) -> float:
+    """Mean absolute error over the pixels whose target is known; NaN if a prediction of them is."""
+    known = ~np.isnan(target)
+    return float(abs(predicted - target)[known].mean())
 
 
 KIND = ArtifactKind(
     "predictions",
     "figure",
     "examples",
+    EXPERIMENT,
     summarize,
     (
-        preconditions.one_experiment,
         preconditions.benchmark_with(
             MapLabels, "predictions are of dense tasks, '{benchmark}' has none; name an experiment on dense tasks"
         ),
         preconditions.single_baselines,
         preconditions.constant_weights,
     ),
+    columns=TYPES,
 )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scalarization.analysis import names
-from scalarization.errors import DataError
+from scalarization.analysis import names, result_files
 from scalarization.plan import Plan
 
 if TYPE_CHECKING:
@@ -22,25 +21,17 @@ TYPES = {
     "peak_bytes": "Int64",
     "memory_ratio": "float64",
 }
-MEASURED = [name for name in TYPES if name not in ("group", "label")]
 
 
 def read_profile(plan: Plan, artifact: str) -> pd.DataFrame:
     """The profile that an artifact queries, under :data:`TYPES`, methods in the order of the tables.
 
     Raises:
-        DataError: Its file is missing or damaged.
+        DataError: Its file is missing or damaged, or its rows are not those of the profile.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    import pandas as pd
 
-    file = plan.paths.profile_file(plan.preset.artifacts[artifact].profile or "")
-    try:
-        rows = pq.read_table(file, columns=MEASURED).to_pandas()
-    except FileNotFoundError:
-        raise DataError(f"{file}: no such file; build it with: snakemake --cores all {file}") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{file}: not a readable profile ({error}); delete it and run snakemake again") from None
+    rows = pd.DataFrame(result_files.read_profile(plan, plan.preset.artifacts[artifact].profile or ""))
     described = rows["method"].map(names.describe)
     for column in ("group", "label"):
         rows[column] = described.map(lambda columns, column=column: columns[column])

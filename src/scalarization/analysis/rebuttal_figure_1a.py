@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scalarization.analysis import conflicts, preconditions
+from scalarization.analysis import conflicts
 from scalarization.plan import Plan
-from scalarization.plan.artifacts import ArtifactKind
+from scalarization.plan.artifacts import CONFLICTS, ArtifactKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,4 +22,4 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
     return conflicts.epochs(plan, artifact)
 
 
-KIND = ArtifactKind("rebuttal_figure_1a", "figure", "conflicts", summarize, (preconditions.some_conflicts,))
+KIND = ArtifactKind("rebuttal_figure_1a", "figure", "conflicts", CONFLICTS, summarize, columns=conflicts.EPOCH_TYPES)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from scalarization.analysis import names, preconditions, rebuttal_table_2, runs, searches
+import numpy as np
+
+from scalarization.analysis import names, preconditions, rebuttal_table_2, result_files, runs, searches
 from scalarization.plan import Plan
-from scalarization.plan.artifacts import ArtifactKind, Source
+from scalarization.plan.artifacts import EXPERIMENTS, SEARCHES, ArtifactKind, Source
 from scalarization.plan.cells import Cell, Search
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ TYPES = {
     "metric": "string",
     "score": "float64",
     "test": "float64",
+    "diverged": "boolean",
 }
 
 
@@ -42,12 +45,12 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
 
         ``grid``: one row per point (``weight_setting``, its number): ``metric``, and of models trained on the whole
         training set ``score``, the validation average over tasks at the last epoch, mean over seeds, and ``test``, the
-        test average.
+        test average; ``diverged``, whether one of them diverged, so that there are no such means.
 
         ``search``: one row per ``member`` of the population and interval (``last_epoch`` is where it ends): ``score``,
-        validation average at its end; ``weights_before``, those of the interval whose state it continues, its own or
-        another member's (empty in the first); ``explored``, whether they were changed; ``policy``, whether this is part
-        of the policy.
+        validation average at its end, null if it ``diverged``; ``weights_before``, those of the interval whose state it
+        continues, its own or another member's (empty in the first); ``explored``, whether they were changed;
+        ``policy``, whether this is part of the policy.
 
         What is not selected has one row with ``present`` false and nulls.
 
@@ -87,13 +90,14 @@ def _grid_rows(plan: Plan, cell: Cell) -> Iterator[dict[str, Any]]:
             "metric": grid.metric,
             "score": grid.validation[number].mean(),
             "test": grid.test[number].mean(),
+            "diverged": bool(np.isnan(grid.validation[number]).any()),
         }
 
 
 def _search_rows(plan: Plan, search: Search) -> Iterator[dict[str, Any]]:
-    rows, policy = searches.history(plan, search)
+    rows, policy = result_files.read_search(plan, search)
     weights = {(row["interval"], row["member"]): row["weights"] for row in rows}
-    on_policy = set(enumerate(policy.lineage, 1))
+    on_policy = set(enumerate(policy.lineage, 1)) if policy else set()
     for row in rows:
         yield {
             "member": row["member"],
@@ -103,7 +107,7 @@ def _search_rows(plan: Plan, search: Search) -> Iterator[dict[str, Any]]:
             "weights_before": weights[row["interval"] - 1, row["parent"]] if row["interval"] > 1 else [],
             "explored": row["explored"],
             "policy": (row["interval"], row["member"]) in on_policy,
-            "score": row["score"],
+            **searches.scored(row),
         }
 
 
@@ -120,6 +124,8 @@ KIND = ArtifactKind(
     "rebuttal_figure_2",
     "figure",
     "runs",
+    EXPERIMENTS + SEARCHES,
     summarize,
-    (preconditions.some_experiments, rebuttal_table_2.grid_and_search, _three_tasks),
+    (rebuttal_table_2.grid_and_search, preconditions.searches_listed(rebuttal_table_2.trained_with), _three_tasks),
+    columns=TYPES,
 )

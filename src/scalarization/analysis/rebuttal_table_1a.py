@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from scalarization.analysis import names, preconditions, reported_numbers, runs, searches, statistics
+from scalarization.analysis import names, reported_numbers, runs, searches, statistics
 from scalarization.plan import Plan
-from scalarization.plan.artifacts import ArtifactKind, Source
+from scalarization.plan.artifacts import EXPERIMENTS, ArtifactKind, Source
 from scalarization.plan.cells import Cell
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ TYPES = {
     "trainings": "float64",
     "metric": "string",
     **runs.SPREAD_TYPES,
-    "gain": "float64",
-    "gain_std": "float64",
+    **searches.GAIN_TYPES,
     "reported": "float64",
     "difference": "float64",
     "within_ci": "boolean",
@@ -59,12 +58,12 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
 
     Returns:
         The capacity; ``group``, ``method``, ``label``; ``population`` (null without a search), ``epochs_ready`` (null
-        for the average over all E of this population, taken of each seed), ``quantile``; ``trainings`` that it takes,
-        N r + 1; test average over tasks of the retrained models at the last epoch: ``metric``, ``mean``, ``std``,
-        ``low``, ``high``, ``seeds``, ``by_seed``; ``gain`` over uniform and ``gain_std``, paired by seed; ``reported``,
-        the paper's mean, ``difference`` (ours - theirs) and ``within_ci`` (theirs is within our t interval), where it
-        has this benchmark, number of tasks and setting of the search. A row that is not selected has ``present`` false
-        and nulls.
+        for the average over all E of this population, taken of each seed), ``quantile``; ``trainings`` that it takes, N
+        r + 1; test average over tasks of the retrained models at the last epoch: ``metric``, ``mean``, ``std``,
+        ``low``, ``high``, ``seeds``, ``diverged`` of them, ``by_seed``; ``gain`` over uniform, ``gain_std`` and
+        ``gain_diverged``, paired by seed; ``reported``, the paper's mean, ``difference`` (ours - theirs) and
+        ``within_ci`` (theirs is within our t interval), where it has this benchmark, number of tasks and setting of the
+        search. A row that is not selected has ``present`` false and nulls.
 
     Raises:
         ConfigError: ``only:`` selects nothing of the experiments.
@@ -122,8 +121,7 @@ def _searched_entries(plan: Plan, group: list[Cell], values: dict[str, np.ndarra
 
 def _measured(values: np.ndarray, baseline: np.ndarray | None, metric: str, reported: float | None) -> dict[str, Any]:
     spread = statistics.spread(values.mean(axis=1))
-    gain = statistics.spread(searches.gain(values, baseline, metric))
-    measured = {"metric": metric, "gain": gain["mean"], "gain_std": gain["std"], **spread}
+    measured = {"metric": metric, **searches.gain_columns(values, baseline, metric), **spread}
     if reported is not None:
         measured["difference"] = spread["mean"] - reported
         measured["within_ci"] = statistics.within_ci(spread, reported)
@@ -162,5 +160,5 @@ def _searched_populations(source: Source) -> str | None:
 
 
 KIND = ArtifactKind(
-    "rebuttal_table_1a", "table", "runs", summarize, (preconditions.some_experiments, _searched_populations)
+    "rebuttal_table_1a", "table", "runs", EXPERIMENTS, summarize, (_searched_populations,), columns=TYPES
 )

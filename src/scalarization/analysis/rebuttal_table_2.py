@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from scalarization.analysis import method_lines, names, preconditions, runs, searches, statistics
+from scalarization.analysis import method_lines, names, preconditions, result_files, runs, searches, statistics
 from scalarization.plan import Plan
-from scalarization.plan.artifacts import ArtifactKind, Source
+from scalarization.plan.artifacts import EXPERIMENTS, SEARCHES, ArtifactKind, Source
 from scalarization.plan.cells import Cell, Search
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ TYPES = {
     **names.METHOD_TYPES,
     "tasks": "object",
     "weights": "object",
+    **runs.SETTINGS_TYPES,
     "trainings": "float64",
     "cost": "string",
     "population": "Int64",
@@ -53,11 +54,12 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
 
     Returns:
         The condition; ``group``, ``method``, ``label``; ``tasks``; ``weights`` in their order: of ``grid`` the point
-        with the best mean over seeds of the validation average, of a search the last ones of its policy; ``trainings``
-        that it takes to reach them with one seed, and ``cost``, how these are counted; ``population``,
-        ``epochs_ready``, ``quantile`` of a search; test values at the last epoch: ``task``, ``metric``, ``mean``,
-        ``std``, ``low``, ``high``, ``seeds``, ``by_seed``, ``paper_std`` (as in ``table_methods``). What is not
-        selected has one row with ``present`` false and nulls.
+        with the best mean over seeds of the validation average (empty if each has a diverged run; ``settings`` and
+        ``settings_diverged`` count them), of a search the last ones of its policy; ``trainings`` that it takes to reach
+        them with one seed, and ``cost``, how these are counted; ``population``, ``epochs_ready``, ``quantile`` of a
+        search; test values at the last epoch: ``task``, ``metric``, ``mean``, ``std``, ``low``, ``high``, ``seeds``,
+        ``diverged``, ``by_seed``, ``paper_std`` (as in ``table_methods``). What is not selected has one row with
+        ``present`` false and nulls.
 
     Raises:
         ConfigError: ``only:`` selects nothing of the experiments.
@@ -104,6 +106,11 @@ def grid_and_search(source: Source) -> str | None:
     )
 
 
+def trained_with(source: Source) -> list[Cell]:
+    """The models whose searches the artifact shows."""
+    return [cell for group in compared(source.cells) for cell in group.values()]
+
+
 def _rows(plan: Plan, group: dict[str, Cell]) -> Iterator[dict[str, Any]]:
     for method in sorted(group, key=names.order):
         cell = group[method]
@@ -121,9 +128,9 @@ def _rows(plan: Plan, group: dict[str, Cell]) -> Iterator[dict[str, Any]]:
 def _searched(plan: Plan, cell: Cell, search: Search) -> tuple[dict[str, Any], np.ndarray]:
     """Columns and test values of a model retrained after a search."""
     metric, values = searches.test_quality(plan, cell)
-    _, policy = searches.history(plan, search)
+    _, policy = result_files.read_search(plan, search)
     columns = {
-        "weights": list(policy.weights[-1]),
+        "weights": list(policy.weights[-1]) if policy else [],
         "trainings": searches.num_trainings(search),
         "cost": "N r + 1",
         "population": search.population,
@@ -137,14 +144,25 @@ def _searched(plan: Plan, cell: Cell, search: Search) -> tuple[dict[str, Any], n
 def _best_point(plan: Plan, cell: Cell) -> tuple[dict[str, Any], np.ndarray]:
     """Columns and test values of the best point of a grid, or of uniform weights."""
     grid = grid_results(plan, cell)
-    best = statistics.best(runs.sign(grid.metric) * grid.validation.mean(axis=2))
+    scores = runs.sign(grid.metric) * grid.validation.mean(axis=2)
+    number = statistics.representative(scores)
+    is_known = len(scores) == 1 or statistics.best(scores) is not None
     columns = {
-        "weights": list(grid.weights[best]),
+        "weights": list(grid.weights[number]) if is_known else [],
+        **statistics.settings_columns(scores),
         "trainings": float(len(grid.weights)),
         "cost": "points" if cell.method == "grid" else None,
         "metric": grid.metric,
     }
-    return columns, grid.test[best]
+    return columns, grid.test[number]
 
 
-KIND = ArtifactKind("rebuttal_table_2", "table", "runs", summarize, (preconditions.some_experiments, grid_and_search))
+KIND = ArtifactKind(
+    "rebuttal_table_2",
+    "table",
+    "runs",
+    EXPERIMENTS + SEARCHES,
+    summarize,
+    (grid_and_search, preconditions.searches_listed(trained_with)),
+    columns=TYPES,
+)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scalarization import methods
-from scalarization.analysis import statistics
+from scalarization.analysis import result_files, statistics
 from scalarization.benchmarks import SPLITS
-from scalarization.errors import ConfigError, DataError
+from scalarization.errors import ConfigError
 from scalarization.plan import Plan, artifacts
 from scalarization.plan.cells import Cell, Run
 
@@ -48,8 +48,16 @@ SPREAD_TYPES = {
     "low": "float64",
     "high": "float64",
     "seeds": "Int64",
+    "diverged": "Int64",
     "by_seed": "object",
 }
+
+
+#: Columns of :func:`statistics.settings_columns`: weight settings that p* was chosen from, and how many of them cannot
+#: be p* because a run of theirs diverged.
+SETTINGS_TYPES = {"settings": "Int64", "settings_diverged": "Int64"}
+#: Metrics that may have no value although the run did not diverge: an attribute without positives in a split.
+UNDEFINABLE = frozenset({"balanced_accuracy"})
 
 
 @functools.cache
@@ -124,6 +132,8 @@ class Candidate:
 class ConditionResults:
     """Results of joint training and of the SD baselines at the last epoch, under one condition.
 
+    All values of a run that diverged are NaN.
+
     Attributes:
         condition: The condition.
         candidates: The weight settings.
@@ -147,15 +157,27 @@ class ConditionResults:
         return sign(self.metric) * self.joint[split].mean(axis=2)
 
     @functools.cached_property
-    def optimum(self) -> int:
-        """Number of the candidate p*: best mean over seeds of the validation average over tasks."""
+    def optimum(self) -> int | None:
+        """Number of the candidate p*: best mean over seeds of the validation average over tasks.
+
+        None if every candidate has a diverged run.
+        """
         return statistics.best(self.scores("validation"))
 
     @functools.cached_property
-    def optimum_by_seed(self) -> list[int]:
-        """The candidate that each seed alone would choose."""
+    def representative(self) -> int:
+        """Number of the candidate p*; if there is none, of the one with the fewest diverged runs."""
+        return statistics.representative(self.scores("validation"))
+
+    @functools.cached_property
+    def optimum_by_seed(self) -> list[int | None]:
+        """The candidate that each seed alone would choose; None if all of its runs diverged."""
         scores = self.scores("validation")
         return [statistics.best(scores[:, [seed]]) for seed in range(scores.shape[1])]
+
+    def weight(self, candidate: int | None, task: int) -> float:
+        """Weight of a task under a candidate; NaN for None."""
+        return np.nan if candidate is None else self.candidates[candidate].weights[task]
 
     def columns(self, candidate: int, task: int) -> dict[str, Any]:
         """Values of the columns :data:`CONDITION_TYPES` and :data:`CANDIDATE_TYPES`."""
@@ -174,32 +196,38 @@ class ConditionResults:
 class CellResults:
     """Values of a cell's runs at the last epoch, of those runs that an experiment asks for and ``only:`` selects.
 
-    The run file may hold further weight settings and seeds, which another experiment asks for; they are left out.
+    The run file may hold further weight settings and seeds, which another experiment asks for; they are left out. A run
+    diverged if its quality or loss at the last epoch is NaN anywhere; then all of its values are NaN here.
 
     Args:
         plan: The plan.
         cell: As in ``plan.experiments``.
 
     Raises:
-        DataError: The run file is missing or damaged.
+        DataError: The run file is missing or damaged, or its rows are not those of the cell.
     """
 
     def __init__(self, plan: Plan, cell: Cell) -> None:
-        from scalarization import storage
-
         self.cell = cell
         self._path = plan.paths.run_file(cell)
         self.seeds = selected_seeds(plan, cell)
-        table = storage.read_run_file(self._path).select(
-            ["weight_setting", "split", "task", "metric", "seed", "epoch", "value"]
-        )
         # Plain dictionaries: a few hundred rows, for which an index of pandas takes ten times as long.
         self._values: dict[tuple[Any, ...], dict[int, float]] = {}
-        for *key, seed, epoch, value in zip(*(column.to_pylist() for column in table.columns), strict=True):
-            if epoch == cell.specification.epochs and seed in self.seeds:
-                self._values.setdefault(tuple(key), {})[seed] = value
-        #: Metrics that the run file has.
+        diverged: set[tuple[int, int, str]] = set()
+        undefined: set[tuple[int, int, str]] = set()
+        for row in result_files.read_runs(plan, cell):
+            if row["epoch"] != cell.specification.epochs or row["seed"] not in self.seeds:
+                continue
+            setting, seed, metric = row["weight_setting"], row["seed"], row["metric"]
+            self._values.setdefault((setting, row["split"], row["task"], metric), {})[seed] = row["value"]
+            if np.isnan(row["value"]):
+                (undefined if metric in UNDEFINABLE else diverged).add((setting, seed, metric))
+        runs = {(setting, seed) for setting, seed, _ in diverged}
+        for (setting, *_), values in self._values.items():
+            values.update({seed: np.nan for seed in values if (setting, seed) in runs})
+        #: Metrics that the run file has and that are defined for all of its runs.
         self.metrics = {metric for *_, metric in self._values}
+        self.metrics -= {metric for setting, seed, metric in undefined if (setting, seed) not in runs}
         numbers = {run.weights: run.weight_setting for run in plan.cells[cell.name].runs}
         #: Number in the run file, and weights, of each weight setting.
         self.weight_settings = [(numbers[weights], weights) for weights in dict.fromkeys(r.weights for r in cell.runs)]
@@ -210,26 +238,12 @@ class CellResults:
         return quality_metric(self.metrics)
 
     def values(self, split: str, task: str, metric: str, weight_setting: int = 0) -> np.ndarray:
-        """Values of one weight setting, one per seed in order, [seeds].
-
-        Raises:
-            DataError: A run is missing or incomplete.
-        """
-        values = self._values.get((weight_setting, split, task, metric), {})
-        if len(values) != len(self.seeds):
-            raise DataError(
-                f"{self._path}: has {len(values)} of {len(self.seeds)} seeds for the {metric} of '{task}' on {split} "
-                f"at epoch {self.cell.specification.epochs}, weight setting {weight_setting}; delete it and run "
-                "snakemake again"
-            )
+        """Values of one weight setting, one per seed in order, [seeds]; NaN of runs that diverged."""
+        values = self._values[weight_setting, split, task, metric]
         return np.array([values[seed] for seed in self.seeds])
 
     def by_task(self, split: str, metric: str, weight_setting: int = 0) -> np.ndarray:
-        """Values of one weight setting on the cell's tasks, [seeds, tasks].
-
-        Raises:
-            DataError: A run is missing or incomplete.
-        """
+        """Values of one weight setting on the cell's tasks, [seeds, tasks]; NaN of runs that diverged."""
         return np.stack([self.values(split, task, metric, weight_setting) for task in self.cell.tasks], axis=1)
 
 

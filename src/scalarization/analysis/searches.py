@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from scalarization.analysis import names, runs
+from scalarization.analysis import names, runs, statistics
 from scalarization.plan import Plan, artifacts
 from scalarization.plan.cells import Cell, Search
-
-if TYPE_CHECKING:
-    from scalarization.search.policies import Policy
 
 #: Columns of one search. ``population``: number of members N; ``epochs_ready``: epochs E of an interval; ``quantile``:
 #: Q; ``fraction``: r; ``present``: whether it is selected.
@@ -26,6 +23,8 @@ TYPES = {
     "fraction": "float64",
     "intervals": "Int64",
 }
+#: Columns of :func:`gain_columns`.
+GAIN_TYPES = {"gain": "float64", "gain_std": "float64", "gain_diverged": "Int64"}
 
 
 def columns(plan: Plan, search: Search) -> dict[str, Any]:
@@ -59,15 +58,10 @@ def planned(plan: Plan, artifact: str) -> list[Search]:
     return artifacts.planned_searches(plan, artifact)
 
 
-def history(plan: Plan, search: Search) -> tuple[list[dict[str, Any]], Policy]:
-    """Rows of a search's history, and the policy backtracked from them.
-
-    Raises:
-        DataError: The history is missing, damaged or incomplete.
-    """
-    from scalarization.search.policies import read_search
-
-    return read_search(plan.paths.search_file(search))
+def scored(row: dict[str, Any]) -> dict[str, Any]:
+    """Columns ``score`` and ``diverged`` of a row of a history: the score of a member that diverged is null."""
+    diverged = row["score"] == -np.inf
+    return {"score": None if diverged else row["score"], "diverged": diverged}
 
 
 def num_trainings(search: Search) -> float:
@@ -140,20 +134,28 @@ def of_method(cells: Iterable[Cell], method: str, like: Cell) -> Cell | None:
 
 
 def test_quality(plan: Plan, cell: Cell) -> tuple[str, np.ndarray]:
-    """Metric of quality, and its test values at the last epoch, [seeds, tasks].
+    """Metric of quality, and its test values at the last epoch, [seeds, tasks]; NaN of runs that diverged.
 
     Raises:
-        DataError: A run is missing or incomplete.
+        DataError: The run file is missing or damaged, or its rows are not those of the cell.
     """
     results = runs.CellResults(plan, cell)
     return results.metric, results.by_task("test", results.metric)
 
 
-def gain(values: np.ndarray, baseline: np.ndarray | None, metric: str) -> np.ndarray:
-    """Average over tasks minus that of a baseline, paired by seed, positive where it is better, [seeds].
+def gain_columns(values: np.ndarray, baseline: np.ndarray | None, metric: str) -> dict[str, Any]:
+    """Average over tasks minus that of a baseline, paired by seed, positive where it is better.
 
-    Empty without a baseline, or if that has other seeds.
+    Args:
+        values: [seeds, tasks].
+        baseline: [seeds, tasks]; None if there is none.
+        metric: Metric of both.
+
+    Returns:
+        Values of the columns :data:`GAIN_TYPES`; ``gain_diverged`` is the number of seeds of which a run diverged. All
+        are null without a baseline, or if that has other seeds.
     """
     if baseline is None or len(baseline) != len(values):
-        return np.array([])
-    return runs.sign(metric) * (values - baseline).mean(axis=1)
+        return dict.fromkeys(GAIN_TYPES)
+    spread = statistics.spread(runs.sign(metric) * (values - baseline).mean(axis=1))
+    return {"gain": spread["mean"], "gain_std": spread["std"], "gain_diverged": spread["diverged"]}

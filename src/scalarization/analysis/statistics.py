@@ -1,4 +1,8 @@
-"""Mean and uncertainty over seeds, and the choice of the best weights. Plain arrays in and out."""
+"""Mean and uncertainty over seeds, and the choice of the best weights. Plain arrays in and out.
+
+The value of a run that diverged is NaN. A mean over seeds that includes one is NaN as well, never the mean of the rest,
+and nothing that has such a run is ever the best.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +24,8 @@ def spread(values: ArrayLike) -> dict[str, Any]:
 
     Returns:
         ``mean``; ``std``, the standard deviation (ddof 1); ``low`` and ``high``, the 95 % t interval of the mean;
-        ``seeds``, their number; ``by_seed``, the values. ``mean`` is NaN without a seed; ``std``, ``low`` and ``high``
-        are NaN with fewer than two.
+        ``seeds``, their number; ``diverged``, how many of them diverged; ``by_seed``, the values. ``mean`` is NaN
+        without a seed; ``std``, ``low`` and ``high`` are NaN with fewer than two; all are NaN if a seed diverged.
     """
     values = np.asarray(values, dtype=float)
     count = len(values)
@@ -38,13 +42,14 @@ def spread(values: ArrayLike) -> dict[str, Any]:
         "low": mean - half,
         "high": mean + half,
         "seeds": count,
+        "diverged": int(np.isnan(values).sum()),
         "by_seed": values.tolist(),
     }
 
 
 def within_ci(spread: dict[str, Any], value: float) -> bool | None:
-    """Whether a value is within the t interval of a result of :func:`spread`; None with fewer than two seeds."""
-    return bool(spread["low"] <= value <= spread["high"]) if spread["seeds"] > 1 else None
+    """Whether a value is within the t interval of a result of :func:`spread`; None if it has no interval."""
+    return None if np.isnan(spread["low"]) else bool(spread["low"] <= value <= spread["high"])
 
 
 def mean_and_std(name: str, values: ArrayLike) -> dict[str, float]:
@@ -53,8 +58,24 @@ def mean_and_std(name: str, values: ArrayLike) -> dict[str, float]:
     return {f"{name}_mean": result["mean"], f"{name}_std": result["std"]}
 
 
-def best(scores: np.ndarray) -> int:
-    """The candidate with the highest mean score; of tied ones the first. A diverged run (NaN) cannot win.
+def best(scores: np.ndarray) -> int | None:
+    """The candidate with the highest mean score; of tied ones the first. One with a diverged run (NaN) cannot win.
+
+    Args:
+        scores: [candidates, seeds], higher is better.
+
+    Returns:
+        Its row number; None if every candidate has a diverged run.
+    """
+    finished = np.flatnonzero(~np.isnan(scores).any(axis=1))
+    if not len(finished):
+        return None
+    means = scores[finished].mean(axis=1)
+    return int(finished[means >= means.max() - TIE][0])
+
+
+def representative(scores: np.ndarray) -> int:
+    """The best candidate or, if every candidate has a diverged run, the first one with the fewest of them.
 
     Args:
         scores: [candidates, seeds], higher is better.
@@ -62,8 +83,17 @@ def best(scores: np.ndarray) -> int:
     Returns:
         Its row number.
     """
-    means = np.nan_to_num(scores, nan=-np.inf).mean(axis=1)
-    return int(np.flatnonzero(means >= means.max() - TIE)[0])
+    number = best(scores)
+    return int(np.isnan(scores).sum(axis=1).argmin()) if number is None else number
+
+
+def settings_columns(scores: np.ndarray) -> dict[str, int]:
+    """How many candidates there were to choose from, and how many of them have a diverged run.
+
+    Args:
+        scores: [candidates, seeds].
+    """
+    return {"settings": len(scores), "settings_diverged": int(np.isnan(scores).any(axis=1).sum())}
 
 
 def gaps(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -74,10 +104,11 @@ def gaps(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         Mean over seeds of (best candidate - candidate), [candidates], not negative beyond rounding; and its standard
-        error, [candidates], NaN with one seed.
+        error, [candidates], NaN with one seed. Both are NaN for a candidate with a diverged run, and for all
+        candidates if each has one.
     """
-    differences = scores[best(scores)] - scores
-    count = scores.shape[1]
+    number, count = best(scores), scores.shape[1]
+    differences = np.full_like(scores, np.nan) if number is None else scores[number] - scores
     error = differences.std(axis=1, ddof=1) / np.sqrt(count) if count > 1 else np.full(len(scores), np.nan)
     return differences.mean(axis=1), error
 
@@ -91,7 +122,7 @@ def within_error(scores: np.ndarray) -> np.ndarray:
         scores: [candidates, seeds], higher is better.
 
     Returns:
-        Boolean array [candidates]; the best one is always among them.
+        Boolean array [candidates]. The best one is among them, none with a diverged run is.
     """
     mean, error = gaps(scores)
     return mean <= np.nan_to_num(error, nan=0.0) + TIE

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scalarization.analysis import preconditions, runs, statistics
+from scalarization.analysis import runs, statistics
 from scalarization.plan import Plan
-from scalarization.plan.artifacts import ArtifactKind, Source
+from scalarization.plan.artifacts import EXPERIMENT, ArtifactKind, Source
 from scalarization.plan.cells import Cell
 
 if TYPE_CHECKING:
@@ -36,9 +36,10 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
 
     Returns:
         Columns of the condition; ``lr``, ``epochs``; ``metric``; ``chosen``: best mean over seeds of the validation
-        value at the last epoch; ``recipe``: whether these are the benchmark's own values; ``mean``, ``std``, ``low``,
-        ``high``, ``seeds``, ``by_seed``: the validation value; ``test_mean``, ``test_std``, by which nothing is
-        chosen. A variant that is not selected has ``present`` false and nulls.
+        value at the last epoch, of a variant without a diverged run; ``recipe``: whether these are the benchmark's own
+        values; ``mean``, ``std``, ``low``, ``high``, ``seeds``, ``diverged`` of them, ``by_seed``: the validation
+        value; ``test_mean``, ``test_std``, by which nothing is chosen. A variant that is not selected has ``present``
+        false and nulls.
 
     Raises:
         ConfigError: ``only:`` selects nothing of the experiment.
@@ -58,7 +59,8 @@ def _rows(plan: Plan, cells: list[Cell]) -> Iterator[dict[str, Any]]:
     validation = {name: r.values("validation", r.cell.task_set, metric) for name, r in results.items()}
     # With `only:`, variants may have different numbers of seeds; each is compared by the mean over its own.
     scores = np.array([[runs.sign(metric) * values.mean()] for values in validation.values()])
-    chosen = list(results)[statistics.best(scores)]
+    best = statistics.best(scores)
+    chosen = None if best is None else list(results)[best]
     for cell in cells:
         recipe = plan.preset.benchmarks[cell.benchmark].recipe
         lr, epochs = cell.specification.recipe.lr, cell.specification.epochs
@@ -98,4 +100,22 @@ def _one_reference_model(source: Source) -> str | None:
     return None
 
 
-KIND = ArtifactKind("sweep", "figure", "runs", summarize, (preconditions.one_experiment, _one_reference_model))
+def _one_model_of_each(source: Source) -> str | None:
+    """No two variants have the same learning rate and number of epochs."""
+    ((name, cells),) = source.experiments.items()
+    reference = source.preset.benchmarks[source.preset.experiments[name].benchmark].reference
+    variants: dict[tuple[float, int], str] = {}
+    for cell in _reference_cells(cells, reference):
+        setting = cell.specification.recipe.lr, cell.specification.epochs
+        other = variants.setdefault(setting, cell.variant)
+        if other != cell.variant:
+            return (
+                f"experiment '{name}' has variants '{other}' and '{cell.variant}' with the same lr = {setting[0]:g} "
+                f"and epochs = {setting[1]}, and a sweep shows one of each"
+            )
+    return None
+
+
+KIND = ArtifactKind(
+    "sweep", "figure", "runs", EXPERIMENT, summarize, (_one_reference_model, _one_model_of_each), columns=TYPES
+)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from scalarization.analysis import preconditions, runs
+from scalarization.analysis.result_files import WAY_OUT
 from scalarization.benchmarks import SPLITS
 from scalarization.benchmarks.base import AttributeLabels
-from scalarization.errors import DataError
+from scalarization.errors import DamagedError
 from scalarization.plan import Plan
-from scalarization.plan.artifacts import ArtifactKind
+from scalarization.plan.artifacts import EXPERIMENT, ArtifactKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,17 +44,17 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
 
 
 def _rows(plan: Plan, benchmark: str, groups: Mapping[str, tuple[str, ...]]) -> Iterator[dict[str, Any]]:
+    from scalarization import storage
+
     file = plan.paths.store_file(benchmark)
+    store = storage.read_json(file)
     try:
-        store = json.loads(file.read_text(encoding="utf-8"))
         domains = list(store["domains"].values())
         columns = {attribute: number for number, attribute in enumerate(store["attributes"])}
         images = {split: sum(d["splits"][split][1] - d["splits"][split][0] for d in domains) for split in SPLITS}
         counted = all("positives_per_attribute" in d for d in domains)
-    except FileNotFoundError:
-        raise DataError(f"{file}: no prepared data; make it with: snakemake --cores all {file}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{file}: damaged ({error!r}); delete it and run snakemake again") from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DamagedError(file, f"not the description of a store with attributes ({error!r})", WAY_OUT) from None
     for group, attributes in groups.items():
         for attribute in attributes:
             for split in SPLITS:
@@ -71,9 +71,8 @@ KIND = ArtifactKind(
     "table_a",
     "table",
     "store",
+    EXPERIMENT,
     summarize,
-    (
-        preconditions.one_experiment,
-        preconditions.benchmark_with(AttributeLabels, "benchmark '{benchmark}' has no groups of attributes"),
-    ),
+    (preconditions.benchmark_with(AttributeLabels, "benchmark '{benchmark}' has no groups of attributes"),),
+    columns=TYPES,
 )

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from scalarization.analysis import names, preconditions, profiles, reported_numbers, runs
+from scalarization.analysis import names, profiles, reported_numbers, runs
 from scalarization.methods import CostFormulas
 from scalarization.plan import Plan
-from scalarization.plan.artifacts import ArtifactKind
+from scalarization.plan.artifacts import PROFILE, ArtifactKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,4 +59,4 @@ def _formulas(method: str) -> dict[str, str]:
     }
 
 
-KIND = ArtifactKind("table_costs", "table", "profile", summarize, (preconditions.a_profile,))
+KIND = ArtifactKind("table_costs", "table", "profile", PROFILE, summarize, columns=TYPES)

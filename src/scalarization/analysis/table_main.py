@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scalarization.analysis import method_lines, names, preconditions, reported_numbers, runs, statistics
 from scalarization.plan import Plan
-from scalarization.plan.artifacts import ArtifactKind
+from scalarization.plan.artifacts import EXPERIMENTS, ArtifactKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,5 +53,5 @@ def _rows(plan: Plan, artifact: str) -> Iterator[dict[str, Any]]:
 
 
 KIND = ArtifactKind(
-    "table_main", "table", "runs", summarize, (preconditions.some_experiments, preconditions.joint_training)
+    "table_main", "table", "runs", EXPERIMENTS, summarize, (preconditions.joint_training,), columns=method_lines.TYPES
 )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from scalarization.analysis import preconditions, runs, searches
+from scalarization.analysis import result_files, runs, searches
 from scalarization.errors import DataError
 from scalarization.plan import Plan
-from scalarization.plan.artifacts import ArtifactKind
+from scalarization.plan.artifacts import SEARCHES, ArtifactKind
 from scalarization.plan.cells import Search
 
 if TYPE_CHECKING:
@@ -23,6 +21,7 @@ TYPES = {
     "trainings_measured": "float64",
     "configurations": "Int64",
     "configurations_measured": "Int64",
+    "diverged": "Int64",
     "steps": "Int64",
     "full_steps": "Int64",
     "seconds": "float64",
@@ -40,14 +39,15 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
     """One row per search.
 
     Returns:
-        Columns of :data:`searches.TYPES`; ``trainings`` expected, N r + 1, and ``trainings_measured``, the ``steps``
-        of all members relative to ``full_steps``, those of one training on the whole training set, plus one;
+        Columns of :data:`searches.TYPES`; ``trainings`` expected, N r + 1, and ``trainings_measured``, the ``steps`` of
+        all members relative to ``full_steps``, those of one training on the whole training set, plus one;
         ``configurations`` expected, N + ceil(N Q) (intervals - 1), and ``configurations_measured``, the distinct
-        weights in the history; ``seconds`` of training and validation of all members. Of the session that ran it,
-        together with ``session_searches - 1`` others: its name, ``workers``, ``session_seconds`` from beginning to
-        end, ``startup_seconds`` of them until the first member could be trained, ``trained_seconds``, the sum over
-        workers of the time they trained, and ``overhead_seconds`` per search, (session_seconds - trained_seconds /
-        workers) / session_searches. A search that is not selected has ``present`` false and nulls.
+        weights in the history; ``diverged``, the members that diverged at some interval; ``seconds`` of training and
+        validation of all members. Of the session that ran it, together with ``session_searches - 1`` others: its name,
+        ``workers``, ``session_seconds`` from beginning to end, ``startup_seconds`` of them until the first member could
+        be trained, ``trained_seconds``, the sum over workers of the time they trained, and ``overhead_seconds`` per
+        search, (session_seconds - trained_seconds / workers) / session_searches. A search that is not selected has
+        ``present`` false and nulls.
 
     Raises:
         ConfigError: ``only:`` selects none of the searches.
@@ -61,7 +61,7 @@ def _row(plan: Plan, search: Search) -> dict[str, Any]:
     columns = searches.columns(plan, search)
     if not columns["present"]:
         return columns
-    rows, _ = searches.history(plan, search)
+    rows, _ = result_files.read_search(plan, search)
     session = _session(plan, search)
     steps, full_steps = sum(row["steps"] for row in rows), search.full_steps
     overhead = session["seconds"] - session["trained_seconds"] / session["workers"]
@@ -70,7 +70,8 @@ def _row(plan: Plan, search: Search) -> dict[str, Any]:
         "trainings": searches.num_trainings(search),
         "trainings_measured": steps / full_steps + 1,
         "configurations": search.num_configurations,
-        "configurations_measured": len({tuple(np.round(row["weights"], DECIMALS)) for row in rows}),
+        "configurations_measured": len({tuple(round(w, DECIMALS) for w in row["weights"]) for row in rows}),
+        "diverged": len({row["member"] for row in rows if searches.scored(row)["diverged"]}),
         "steps": steps,
         "full_steps": full_steps,
         "seconds": sum(row["seconds"] for row in rows),
@@ -95,4 +96,4 @@ def _session(plan: Plan, search: Search) -> dict[str, Any]:
     return session
 
 
-KIND = ArtifactKind("table_search_cost", "table", "runs", summarize, (preconditions.some_searches,))
+KIND = ArtifactKind("table_search_cost", "table", "runs", SEARCHES, summarize, columns=TYPES)

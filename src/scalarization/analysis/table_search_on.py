@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scalarization.analysis import names, preconditions, runs, searches, statistics
+from scalarization.analysis import names, preconditions, result_files, runs, searches, statistics
 from scalarization.plan import Plan, estimates
-from scalarization.plan.artifacts import ArtifactKind, Source
+from scalarization.plan.artifacts import EXPERIMENTS, SEARCHES, ArtifactKind, Source
 from scalarization.plan.cells import Cell
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ TYPES = {
     "epochs_ready": "Int64",
     "metric": "string",
     **runs.SPREAD_TYPES,
-    "gain": "float64",
-    "gain_std": "float64",
+    **searches.GAIN_TYPES,
     "flops": "float64",
     "trainings": "float64",
     "of_direct": "float64",
@@ -38,11 +37,11 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
     Returns:
         The condition; ``group``, ``method``, ``label``; ``searched_on``, an architecture, null without a search;
         ``population``, ``epochs_ready`` of the search; test average over tasks at the last epoch: ``metric``, ``mean``,
-        ``std``, ``low``, ``high``, ``seeds``, ``by_seed``; ``gain`` over uniform and ``gain_std``, paired by seed;
-        ``flops`` of search and one training (forward, and twice that backward); ``trainings``, the same in trainings of
-        the row's architecture; ``of_direct``, the same relative to the direct search by the same method;
-        ``search_seconds``, measured, of training and validation of all members. A row that is not selected has
-        ``present`` false and nulls.
+        ``std``, ``low``, ``high``, ``seeds``, ``diverged`` of them, ``by_seed``; ``gain`` over uniform, ``gain_std``
+        and ``gain_diverged``, paired by seed; ``flops`` of search and one training (forward, and twice that backward);
+        ``trainings``, the same in trainings of the row's architecture; ``of_direct``, the same relative to the direct
+        search by the same method; ``search_seconds``, measured, of training and validation of all members. A row that
+        is not selected has ``present`` false and nulls.
 
     Raises:
         ConfigError: ``only:`` selects nothing of the experiments.
@@ -95,11 +94,10 @@ def _measured(plan: Plan, cell: Cell, baseline: np.ndarray | None) -> dict[str, 
     if not runs.selected_seeds(plan, cell):
         return {}
     metric, values = searches.test_quality(plan, cell)
-    gain = statistics.spread(searches.gain(values, baseline, metric))
-    measured = {"metric": metric, "gain": gain["mean"], "gain_std": gain["std"]}
+    measured = {"metric": metric, **searches.gain_columns(values, baseline, metric)}
     search = plan.search_of(cell)
     if search:
-        rows, _ = searches.history(plan, search)
+        rows, _ = result_files.read_search(plan, search)
         measured["search_seconds"] = sum(row["seconds"] for row in rows)
     return {**measured, **statistics.spread(values.mean(axis=1))}
 
@@ -109,6 +107,11 @@ def _flops(plan: Plan, cell: Cell) -> float:
     search = plan.search_of(cell)
     searching = search.population * estimates.flops(plan, search.cell) if search else 0
     return estimates.flops(plan, cell) + searching
+
+
+def _trained_with(source: Source) -> list[Cell]:
+    """The models whose searches the artifact shows."""
+    return [cell for group in _compared(source.cells) for cell in group]
 
 
 def _searched_elsewhere(source: Source) -> str | None:
@@ -122,5 +125,11 @@ def _searched_elsewhere(source: Source) -> str | None:
 
 
 KIND = ArtifactKind(
-    "table_search_on", "table", "runs", summarize, (preconditions.some_experiments, _searched_elsewhere)
+    "table_search_on",
+    "table",
+    "runs",
+    EXPERIMENTS + SEARCHES,
+    summarize,
+    (_searched_elsewhere, preconditions.searches_listed(_trained_with)),
+    columns=TYPES,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +10,8 @@ from dataclasses import dataclass, replace
 from scalarization.architectures import dense, resnet, vit
 from scalarization.config import Architectures, DenseOptions, Model, NetworkOptions, ResNetOptions, ViTOptions
 
+#: A number in a name, written as :attr:`Architecture.name` writes it.
+_COUNT = "[1-9][0-9]{0,5}"
 #: Family -> its options among those of a benchmark's ``model``.
 OPTIONS: dict[str, type[NetworkOptions]] = {
     "vit": ViTOptions,
@@ -55,13 +58,14 @@ class Architecture:
         Raises:
             ValueError: The name is not an architecture's.
         """
-        match = re.fullmatch(r"dense(\d+)_w(\d+)_shr(\d+)", name)
+        match = re.fullmatch(rf"dense({_COUNT})_w({_COUNT})_shr(0|{_COUNT})", name)
         if match:
             return cls("dense", *(int(number) for number in match.groups()))
-        match = re.fullmatch(r"(vit)_d(\d+)_w(\d+)", name) or re.fullmatch(r"(resnet)(\d+)_w(\d+)", name)
+        match = re.fullmatch(rf"(vit)_d({_COUNT})_w({_COUNT})|(resnet)({_COUNT})_w({_COUNT})", name)
         if not match:
             raise ValueError(f"'{name}' is not an architecture; expected for example vit_d6_w96 or resnet26_w32")
-        return cls(match[1], int(match[2]), int(match[3]))
+        family, depth, width = (group for group in match.groups() if group)
+        return cls(family, int(depth), int(width))
 
 
 def expand(grid: Architectures) -> list[Architecture]:
@@ -85,6 +89,11 @@ def problems(architecture: Architecture, model: Model, image_size: int) -> list[
     if architecture.family == "resnet":
         return messages + resnet.problems(depth, width, model)
     return messages + vit.problems(width, model, image_size)
+
+
+def smallest_map(architecture: Architecture, image_size: int) -> int | None:
+    """Height in pixels of the smallest map that BatchNorm normalises; None for networks without BatchNorm."""
+    return None if architecture.family == "vit" else math.ceil(image_size / 2**5)
 
 
 def forward_flops(

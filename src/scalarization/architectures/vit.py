@@ -15,6 +15,10 @@ def problems(width: int, model: ViTOptions, image_size: int) -> list[str]:
         )
     if image_size % model.patch:
         messages.append(f"patch = {model.patch} does not divide the image size of {image_size} pixels")
+    if int(width * model.mlp_ratio) < 1:
+        messages.append(
+            f"mlp_ratio = {model.mlp_ratio} leaves no hidden unit at width {width}; take at least 1 / {width}"
+        )
     return messages
 
 

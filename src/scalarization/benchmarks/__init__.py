@@ -16,7 +16,7 @@ from scalarization.errors import ConfigError
 
 __all__ = ["SPLITS", "BenchmarkInfo", "load", "names"]
 #: Modules of this package that declare no benchmark.
-SUPPORT = frozenset({"archives", "base", "bundled", "emoji_files", "originals", "splits"})
+SUPPORT = frozenset({"archives", "base", "bundled", "emoji_files", "images", "labels", "originals", "splits"})
 
 
 @functools.cache

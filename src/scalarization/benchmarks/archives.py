@@ -13,13 +13,13 @@ import pickle
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import numpy as np
 
+from scalarization.benchmarks.images import UnusableError, is_companion, listed
 from scalarization.errors import DataError
 
 #: An archive's content may be this many times as large as the archive (that of STL-10's is 1.2 times as large).
@@ -51,23 +51,32 @@ def read_entries(file: Path, names: Iterable[str]) -> dict[str, bytes]:
                     raise DataError(f"{file}: holds {entry.name} twice; {WAY_OUT}")
                 if entry.name in names and entry.isreg():
                     contents[entry.name] = _read(archive, entry)
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+    except DataError:
+        raise
+    except Exception as error:  # a damaged archive can fail in any way
         raise DataError(f"{file}: damaged ({error}); fetch it again") from None
     if missing := names - set(contents):
         raise DataError(f"{file}: lacks {', '.join(sorted(missing))}; {WAY_OUT}")
     return contents
 
 
-def image_files(directory: Path, name: str, listed: Iterable[str]) -> Callable[[str], bytes]:
+def image_files(
+    directory: Path,
+    name: str,
+    listed_paths: Iterable[str],
+    way_out: Callable[[int], str] = lambda held: "fetch it again",
+) -> Callable[[str], bytes]:
     """A reader of image files, from an archive or from the folder that it unpacks to.
 
     Args:
         directory: Directory of ``<name>.zip`` or of the folder ``<name>``.
         name: Name of the archive and of the folder.
-        listed: Paths of the files that must exist, below ``directory`` and likewise inside the archive.
+        listed_paths: Paths of the files that must exist, below ``directory`` and likewise inside the archive.
+        way_out: From the number of files that the archive or folder holds to what the user can do if a listed one is
+            missing.
 
     Returns:
-        From a listed path to the file's content; several threads may call it.
+        From a listed path to the file's content; several threads may call it. It raises UnusableError.
 
     Raises:
         DataError: A listed file is missing, or the archive is damaged, holds links or paths that lead out of it, or
@@ -75,32 +84,16 @@ def image_files(directory: Path, name: str, listed: Iterable[str]) -> Callable[[
     """
     file, folder = directory / f"{name}.zip", directory / name
     if not file.is_file() and folder.is_dir():
-        existing = {
-            (Path(root) / entry).relative_to(directory).as_posix()
-            for root, _, entries in os.walk(folder)
-            for entry in entries
-        }
-        _check_listed(folder, set(listed) - existing)
-        return lambda path: (directory / path).read_bytes()
-    try:
-        archive = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(f"{file}: damaged ({error}); fetch it again") from None
-    for info in archive.infolist():
-        kind = stat.S_IFMT(info.external_attr >> 16)
-        _check_path(file, info.filename, kind in (0, stat.S_IFREG, stat.S_IFDIR))
-        if info.file_size > MAX_IMAGE_BYTES:
-            raise DataError(f"{file}: {info.filename} would have {info.file_size} bytes; {WAY_OUT}")
-    total = sum(info.file_size for info in archive.infolist())
-    if total > _limit(file):
-        raise DataError(f"{file}: {file.stat().st_size} bytes would expand to {total}; {WAY_OUT}")
-    _check_listed(file, set(listed) - set(archive.namelist()))
+        _check_listed(folder, set(listed_paths), _files_below(folder, f"{name}/"), way_out)
+        return lambda path: _file_content(directory / path)
+    archive = _opened_zip(file)
+    _check_listed(file, set(listed_paths), {i.filename for i in archive.infolist() if not i.is_dir()}, way_out)
 
     def content(path: str) -> bytes:
         try:
             return archive.read(path)
-        except (zipfile.BadZipFile, OSError, EOFError, zlib.error, RuntimeError) as error:
-            raise DataError(f"{file}: {path} is damaged ({error}); fetch the archive again") from None
+        except Exception as error:  # a damaged archive can fail in any way
+            raise UnusableError(f"{file}: {path}", f"is damaged ({error})") from None
 
     return content
 
@@ -190,6 +183,48 @@ def _check_path(file: Path, path: str, plain: bool) -> None:
         raise DataError(f"{file}: {path} leads out of the archive; {WAY_OUT}")
 
 
-def _check_listed(source: Path, missing: set[str]) -> None:
-    if missing:
-        raise DataError(f"{source}: lacks {len(missing)} listed images, for example {min(missing)}; fetch it again")
+def _opened_zip(file: Path) -> zipfile.ZipFile:
+    """An archive whose entries are plain files and folders of allowed sizes, each once."""
+    try:
+        archive = zipfile.ZipFile(file)
+    except Exception as error:  # a damaged archive can fail in any way
+        raise DataError(f"{file}: damaged ({error}); fetch it again") from None
+    paths = set()
+    for info in archive.infolist():
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        _check_path(file, info.filename, kind in (0, stat.S_IFREG, stat.S_IFDIR))
+        if info.file_size > MAX_IMAGE_BYTES:
+            raise DataError(f"{file}: {info.filename} would have {info.file_size} bytes; {WAY_OUT}")
+        if info.filename in paths:
+            raise DataError(f"{file}: holds {info.filename} twice; {WAY_OUT}")
+        paths.add(info.filename)
+    total = sum(info.file_size for info in archive.infolist())
+    if total > _limit(file):
+        raise DataError(f"{file}: {file.stat().st_size} bytes would expand to {total}; {WAY_OUT}")
+    return archive
+
+
+def _files_below(folder: Path, prefix: str) -> set[str]:
+    """Paths of the regular files below a folder, with a prefix in the place of the folder's own path."""
+    paths = set()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                paths |= _files_below(Path(entry.path), f"{prefix}{entry.name}/")
+            elif entry.is_file():
+                paths.add(f"{prefix}{entry.name}")
+    return paths
+
+
+def _file_content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UnusableError(str(file), f"is not readable ({error.strerror})") from None
+
+
+def _check_listed(source: Path, listed_paths: set[str], held: set[str], way_out: Callable[[int], str]) -> None:
+    if missing := listed_paths - held:
+        count = sum(not is_companion(path) for path in held)
+        names = listed(sorted(missing))
+        raise DataError(f"{source}: lacks {len(missing)} listed images, for example {names}; {way_out(count)}")

@@ -212,11 +212,13 @@ class DomainInfo:
         train_images: Images in its official training set, on which an epoch is counted.
         images: Images of all splits as published; None: estimates take ``train_images`` instead.
         original_bytes: Bytes of its original files (approximate); 0 if they come with this package.
+        approximate: Whether the numbers of images are approximate, so that prepared data may have others.
     """
 
     train_images: int
     images: int | None = None
     original_bytes: float = 0.0
+    approximate: bool = False
 
 
 @dataclass(frozen=True)
@@ -239,6 +241,11 @@ class BenchmarkInfo:
         page: Web page that offers the files, for people.
         require: From tasks (None: all) and the directory of downloads to None; raises DataError if files are missing
             that only the user can fetch. None: there are no such files.
+        sources: From tasks (None: all) and the directory of downloads to the files and folders that ``read`` reads
+            besides ``files``. If they change, the data are prepared again. None: the folder of the benchmark's name in
+            the directory of downloads, if there is one.
+        shared_images: Largest share of a domain's images that may be in two splits, because the published lists have
+            such images. They stay where they are published, and ``dataset.json`` lists them.
     """
 
     labels: Labels
@@ -252,6 +259,8 @@ class BenchmarkInfo:
     files: Callable[[list[str]], list[Original]] | None = None
     page: str = ""
     require: Callable[[list[str] | None, Path], None] | None = None
+    sources: Callable[[list[str] | None, Path], list[Path]] | None = None
+    shared_images: float = 0.0
 
     @property
     def setting(self) -> str:
@@ -307,11 +316,16 @@ class DenseData:
     Attributes:
         splits: Split -> keys of its images, disjoint, in the order in which they are stored.
         load: From a key to ``images``, uint8 [H, W, C], and task -> map [H, W, c] in its :class:`MapFormat`; maps that
-            are the image itself are left out. Several threads call it at the same time.
+            are the image itself are left out. It raises UnusableError for an image that cannot be used. Several
+            threads call it at the same time.
+        tolerated: Largest share of the images that may be unusable. They are left out, and ``dataset.json`` lists them.
+        remarks: What else is to be known of these data, such as missing parts; becomes a part of ``dataset.json``.
     """
 
     splits: Mapping[str, Sequence[Any]]
     load: Callable[[Any], dict[str, np.ndarray]]
+    tolerated: float = 0.0
+    remarks: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -319,7 +333,8 @@ class EncodedDomain:
     """One domain before it is stored, with too many images to decode all of them at once.
 
     Attributes:
-        content: Row -> content of an original image file, in any format that Pillow reads. Several threads call it.
+        content: Row -> content of an original image file, in any format that Pillow reads. It raises UnusableError for
+            a file that cannot be read. Several threads call it.
         names: Name of every original file, for messages.
         labels: integer array [N], values 0 .. classes - 1.
         splits: Split -> row numbers, disjoint.

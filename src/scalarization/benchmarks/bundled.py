@@ -14,6 +14,11 @@ from scalarization.errors import DataError
 CHECKSUM_FILE = "SHA256SUMS"
 
 
+def bundled_files(folder: Path) -> list[Path]:
+    """The bundled files of a benchmark, all but its documentation."""
+    return sorted(file for file in folder.iterdir() if file.is_file() and file.suffix != ".md")
+
+
 def read_bundled(folder: Path, name: str) -> bytes:
     """The content of a bundled file after its checksum was compared with ``SHA256SUMS`` in the same folder.
 
@@ -21,7 +26,7 @@ def read_bundled(folder: Path, name: str) -> bytes:
         DataError: The file is missing or differs from its checksum.
     """
     try:
-        lines = [line.split() for line in (folder / CHECKSUM_FILE).read_text("ascii").splitlines()]
+        lines = [line.split() for line in (folder / CHECKSUM_FILE).read_text("utf-8", "replace").splitlines()]
         content = (folder / name).read_bytes()
     except OSError as error:
         raise DataError(f"{error.filename}: {error.strerror}; restore it with git checkout") from error

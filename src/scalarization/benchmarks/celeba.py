@@ -10,8 +10,8 @@ as a new pixel (choice), as torchvision's ``CenterCrop(178)`` and ``Resize(32)``
 
 from __future__ import annotations
 
-import io
 import os
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,13 +20,16 @@ import numpy as np
 
 from scalarization.benchmarks.archives import image_files
 from scalarization.benchmarks.base import SPLITS, AttributeLabels, BenchmarkInfo, DomainData, DomainInfo
-from scalarization.benchmarks.originals import Original, require
+from scalarization.benchmarks.images import Unusable, UnusableError, listed, opened_image
+from scalarization.benchmarks.originals import Original, read_lines, require
 from scalarization.errors import DataError
 
 IMAGE_SIZE = 32
 #: Width and height of the aligned images.
 ALIGNED = (178, 218)
 ORDER_SEED = 0
+#: Largest share of the images that are equal to one of another split at 32 pixels (choice).
+SHARED = 0.001
 #: Images in one task of the thread pool.
 CHUNK = 500
 ATTRIBUTES_FILE, PARTITION_FILE = "list_attr_celeba.txt", "list_eval_partition.txt"
@@ -97,7 +100,7 @@ def read(domains: list[str], downloads: Path) -> dict[str, DomainData]:
 
 def _attributes(file: Path) -> tuple[list[str], np.ndarray]:
     """Names of the images, and their attributes, uint8 [N, 40] of 0 and 1, in the order of ``LABELS.attributes``."""
-    lines = _lines(file)
+    lines = read_lines(file)
     header = lines[1].split() if len(lines) > 1 else []
     if sorted(header) != sorted(LABELS.attributes):
         difference = sorted(set(header) ^ set(LABELS.attributes))
@@ -106,17 +109,20 @@ def _attributes(file: Path) -> tuple[list[str], np.ndarray]:
         raise DataError(f"{file}: announces {lines[0]} images and lists {len(lines) - 2}; fetch it again")
     names, values = [], np.empty((len(lines) - 2, len(header)), dtype=np.int8)
     for row, line in enumerate(lines[2:]):
-        name, *signs = line.split()
+        name, *signs = line.split() or [""]
         if len(signs) != len(header) or not set(signs) <= {"-1", "1"}:
             raise DataError(f"{file}: line {row + 3} is '{line[:60]}', expected a name and 40 values of -1 or 1")
         names.append(name)
         values[row] = [sign == "1" for sign in signs]
+    if len(set(names)) < len(names):
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
+        raise DataError(f"{file}: lists {len(twice)} images more than once: {listed(twice)}; fetch it again")
     return names, values[:, [header.index(attribute) for attribute in LABELS.attributes]].astype(np.uint8)
 
 
 def _partition(file: Path, names: list[str]) -> np.ndarray:
     """Index in ``SPLITS`` of every image, which is what the official 0, 1 and 2 mean."""
-    pairs = [tuple(line.split()) for line in _lines(file)]
+    pairs = [tuple(line.split()) for line in read_lines(file)]
     wrong = next((n for n, pair in enumerate(pairs, start=1) if len(pair) != 2 or pair[1] not in ("0", "1", "2")), None)
     if wrong is not None:
         raise DataError(f"{file}: line {wrong} is '{' '.join(pairs[wrong - 1])}', expected a name and 0, 1 or 2")
@@ -129,36 +135,17 @@ def _partition(file: Path, names: list[str]) -> np.ndarray:
     return parts
 
 
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="ascii").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: not readable ({error}); fetch it again") from None
-
-
 def _images(content: Callable[[str], bytes], names: list[str], directory: Path) -> np.ndarray:
     """All images, uint8 [N, 32, 32, 3]; each thread holds one original image at a time."""
-    from PIL import Image
-
     images = np.empty((len(names), IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
-    width, height = ALIGNED
-    top = (height - width) // 2
+    unusable = Unusable(str(directory), len(names))
 
     def fill(first: int) -> None:
         for row in range(first, min(first + CHUNK, len(names))):
             try:
-                with Image.open(io.BytesIO(content(f"{IMAGES}/{names[row]}"))) as image:
-                    if image.size != ALIGNED:
-                        size = f"{image.width} x {image.height}"
-                        raise DataError(
-                            f"{directory}: {names[row]} has {size} pixels, expected the aligned images of 178 x 218"
-                        )
-                    middle = image.convert("RGB").crop((0, top, width, top + width))
-                    images[row] = np.asarray(middle.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR))
-            except (OSError, ValueError, Image.DecompressionBombError) as error:
-                raise DataError(
-                    f"{directory}: {names[row]} is not readable as an image ({error}); fetch the images again"
-                ) from None
+                images[row] = _reduced(content(f"{IMAGES}/{names[row]}"), names[row])
+            except UnusableError as error:
+                unusable.add(error)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         parts = [pool.submit(fill, first) for first in range(0, len(names), CHUNK)]
@@ -167,7 +154,22 @@ def _images(content: Callable[[str], bytes], names: list[str], directory: Path) 
                 part.result()
         finally:
             pool.shutdown(cancel_futures=True)
+    unusable.check("fetch the images again")
     return images
+
+
+def _reduced(content: bytes, name: str) -> np.ndarray:
+    """An aligned image at 32 pixels, uint8 [32, 32, 3]."""
+    from PIL import Image
+
+    width, height = ALIGNED
+    top = (height - width) // 2
+    with opened_image(content, name) as image:
+        if image.size != ALIGNED:
+            size = f"{image.width} x {image.height}"
+            raise UnusableError(name, f"has {size} pixels, expected the aligned images of 178 x 218")
+        middle = image.convert("RGB").crop((0, top, width, top + width))
+        return np.asarray(middle.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR))
 
 
 BENCHMARK = BenchmarkInfo(
@@ -182,6 +184,7 @@ BENCHMARK = BenchmarkInfo(
     },
     read=read,
     reported=True,
+    shared_images=SHARED,
     files=files,
     page="https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, 'Align&Cropped Images' and the folders Anno and Eval of "
     "its Google Drive (for non-commercial research only)",

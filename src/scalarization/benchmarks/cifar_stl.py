@@ -7,11 +7,13 @@ folders ``cifar-10-batches-py`` and ``stl10_binary`` are read in their place if 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from scalarization.benchmarks.archives import read_entries, unpickle
 from scalarization.benchmarks.base import BenchmarkInfo, ClassLabels, DomainData, DomainInfo
+from scalarization.benchmarks.labels import check_class_labels
 from scalarization.benchmarks.originals import Original, verified_paths
 from scalarization.benchmarks.splits import stratified_split
 from scalarization.errors import DataError
@@ -19,11 +21,15 @@ from scalarization.errors import DataError
 #: Part of the official training set that is held out for validation (choice).
 VALIDATION = 0.1
 SPLIT_SEED = 0
+#: Largest share of a domain's images that are equal to one of another split at 32 pixels (choice).
+SHARED = 0.001
 #: STL-10's name of a class -> CIFAR-10's. STL-10 has no frog and CIFAR-10 no monkey; the two share an index (choice).
 STL_TO_CIFAR = {"car": "automobile", "monkey": "frog"}
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 IMAGE_SIZE = 32
+#: Bytes of an image of STL-10.
+STL_BYTES = 3 * 96 * 96
 DOMAINS = {
     "cifar10": DomainInfo(50_000, images=60_000, original_bytes=170e6),
     "stl10": DomainInfo(5_000, images=13_000, original_bytes=2.64e9),
@@ -62,16 +68,10 @@ def read(domains: list[str], downloads: Path) -> dict[str, DomainData]:
     Raises:
         DataError: A file is missing, damaged, or not the published one.
     """
-    readers = {"cifar10": _cifar10, "stl10": _stl10}
     data = {}
     for number, name in enumerate(DOMAINS):
         if name in domains:
-            try:
-                (train, train_labels), (test, test_labels) = readers[name](_contents(name, downloads))
-            except (KeyError, IndexError, TypeError, ValueError) as error:
-                raise DataError(
-                    f"{downloads}: {name} is not in its official format ({error!r}); fetch it again"
-                ) from None
+            (train, train_labels), (test, test_labels) = _parts(name, downloads)
             held_out = round(VALIDATION * len(train))
             sizes = {"train": len(train) - held_out, "validation": held_out}
             splits = stratified_split(train_labels, sizes, np.random.default_rng([SPLIT_SEED, number]))
@@ -79,6 +79,17 @@ def read(domains: list[str], downloads: Path) -> dict[str, DomainData]:
             images, labels = np.concatenate([train, test]), np.concatenate([train_labels, test_labels])
             data[name] = DomainData(images, labels, splits)
     return data
+
+
+def _parts(domain: str, downloads: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Training and test images, and labels, of a domain."""
+    contents = _contents(domain, downloads)
+    try:
+        return {"cifar10": _cifar10, "stl10": _stl10}[domain](contents)
+    except DataError as error:
+        raise DataError(f"{downloads}: {error}") from None
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{downloads}: {domain} is not in its official format ({error!r}); fetch it again") from None
 
 
 def _contents(domain: str, downloads: Path) -> dict[str, bytes]:
@@ -99,10 +110,24 @@ def _cifar10(contents: dict[str, bytes]) -> list[tuple[np.ndarray, np.ndarray]]:
         raise DataError(f"CIFAR-10's batches.meta: its classes are {names}, expected {CLASSES}")
     parts = []
     for batches in ([f"data_batch_{number}" for number in range(1, 6)], ["test_batch"]):
-        pixels = np.concatenate([read[batch]["data"] for batch in batches])
-        labels = np.array([label for batch in batches for label in read[batch]["labels"]])
-        parts.append((pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels))
+        pixels, labels = zip(*(_cifar_batch(read[batch], batch) for batch in batches), strict=True)
+        images = np.concatenate(pixels).reshape(-1, 3, IMAGE_SIZE, IMAGE_SIZE).transpose(0, 2, 3, 1)
+        parts.append((images, np.concatenate(labels)))
     return parts
+
+
+def _cifar_batch(batch: dict[str, Any], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels, uint8 [N, 3072], and labels of a batch."""
+    pixels, labels = batch["data"], np.array(batch["labels"])
+    count = len(pixels)
+    if pixels.dtype != np.uint8 or pixels.shape != (count, 3 * IMAGE_SIZE**2):
+        raise DataError(
+            f"CIFAR-10's {name}: its data are {pixels.dtype} {pixels.shape}, expected uint8 (N, 3072); fetch it again"
+        )
+    if labels.shape != (count,):
+        raise DataError(f"CIFAR-10's {name}: {len(labels)} labels of {count} images; fetch it again")
+    check_class_labels(labels, len(CLASSES), f"CIFAR-10's {name}", "image {}".format)
+    return pixels, labels
 
 
 def _stl10(contents: dict[str, bytes]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -118,10 +143,16 @@ def _stl10(contents: dict[str, bytes]) -> list[tuple[np.ndarray, np.ndarray]]:
     parts = []
     for split in ("train", "test"):
         # Three planes of 96 x 96 in column-major order; labels count from 1.
-        planes = np.frombuffer(contents[f"{split}_X.bin"], np.uint8).reshape(-1, 3, 96, 96)
-        images = planes.transpose(0, 3, 2, 1)
-        small = np.stack([np.asarray(Image.fromarray(i).resize(size, Image.Resampling.BILINEAR)) for i in images])
+        pixels = np.frombuffer(contents[f"{split}_X.bin"], np.uint8)
         labels = np.frombuffer(contents[f"{split}_y.bin"], np.uint8).astype(np.int64) - 1
+        if len(pixels) != len(labels) * STL_BYTES:
+            raise DataError(
+                f"STL-10's {split}_X.bin: {len(pixels)} bytes, expected {len(labels) * STL_BYTES} for the "
+                f"{len(labels)} labels of {split}_y.bin; one of the two is truncated, fetch it again"
+            )
+        check_class_labels(labels, len(CLASSES), f"STL-10's {split}_y.bin, counted from 0", "image {}".format)
+        images = pixels.reshape(-1, 3, 96, 96).transpose(0, 3, 2, 1)
+        small = np.stack([np.asarray(Image.fromarray(i).resize(size, Image.Resampling.BILINEAR)) for i in images])
         parts.append((small, order[labels]))
     return parts
 
@@ -138,6 +169,7 @@ BENCHMARK = BenchmarkInfo(
     },
     read=read,
     reported=True,
+    shared_images=SHARED,
     files=files,
     page="https://www.cs.toronto.edu/~kriz/cifar.html and https://cs.stanford.edu/~acoates/stl10/",
 )

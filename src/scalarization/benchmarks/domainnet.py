@@ -13,13 +13,17 @@ import numpy as np
 
 from scalarization.benchmarks.archives import image_files
 from scalarization.benchmarks.base import BenchmarkInfo, ClassLabels, DomainInfo, EncodedDomain
-from scalarization.benchmarks.originals import Original, require
+from scalarization.benchmarks.images import listed
+from scalarization.benchmarks.originals import SUMS, Original, read_lines, read_sums, require
 from scalarization.benchmarks.splits import stratified_split
 from scalarization.errors import DataError
 
 #: Part of the official training set that is held out for validation (choice).
 VALIDATION = 0.1
 SPLIT_SEED = 0
+#: Largest share of images that the official lists of a domain may have in common under two names (choice). Simple
+#: drawings of ``quickdraw`` are alike, and photos were collected by several queries.
+SHARED = 0.01
 _CLASS_NAMES = """
 aircraft_carrier airplane alarm_clock ambulance angel animal_migration ant anvil apple arm asparagus axe backpack
 banana bandage barn baseball baseball_bat basket basketball bat bathtub beach bear beard bed bee belt bench bicycle
@@ -62,6 +66,15 @@ DOMAINS = {
 #: folder of their own. The authors publish no checksums.
 HOST = "http://csr.bu.edu/ftp/visda/2019/multi-source/"
 CLEANED = ("clipart", "painting")
+#: Domain -> images of the first version (table 1 of its authors' paper); :data:`DOMAINS` has those of the cleaned one.
+FIRST_VERSION = {
+    "clipart": 48_837,
+    "infograph": 53_201,
+    "painting": 75_759,
+    "quickdraw": 172_500,
+    "real": 175_327,
+    "sketch": 70_386,
+}
 
 
 def files(domains: list[str]) -> list[Original]:
@@ -85,32 +98,58 @@ def read(domains: list[str], downloads: Path) -> dict[str, EncodedDomain]:
         downloads: Directory with ``domainnet/``.
 
     Raises:
-        DataError: A file is missing, an archive is damaged or lacks a listed image, a line of a list is
-            malformed, or a label does not belong to the class that its path names.
+        DataError: A file is missing, an archive is damaged or lacks a listed image, a line of a list is malformed, a
+            list is empty or of the first version, an image is listed twice or in both lists, or a label does not
+            belong to the class that its path names.
     """
     require(files(domains), downloads, "domainnet")
+    return {name: _read(name, number, downloads) for number, name in enumerate(DOMAINS) if name in domains}
+
+
+def _read(domain: str, number: int, downloads: Path) -> EncodedDomain:
     directory = downloads / "domainnet"
-    return {name: _read(name, number, directory) for number, name in enumerate(DOMAINS) if name in domains}
-
-
-def _read(domain: str, number: int, directory: Path) -> EncodedDomain:
-    train, test = (_listed(directory / f"{domain}_{split}.txt") for split in ("train", "test"))
-    paths, labels = zip(*train, *test, strict=True)
-    content = image_files(directory, domain, paths)
-    train_labels = np.array(labels[: len(train)])
+    train_file, test_file = (directory / f"{domain}_{split}.txt" for split in ("train", "test"))
+    train, test = _listed(train_file), _listed(test_file)
+    if both := sorted(set(train) & set(test)):
+        raise DataError(
+            f"{test_file}: {len(both)} images are in {train_file.name} too: {listed(both)}; fetch both lists again"
+        )
+    paths, labels = [*train, *test], np.array([*train.values(), *test.values()])
+    if len(paths) == FIRST_VERSION[domain] != DOMAINS[domain].images and not read_sums(downloads):
+        raise DataError(f"{train_file} and {test_file.name} are lists of the first version. {_versions(domain)}")
+    content = image_files(
+        directory,
+        domain,
+        paths,
+        lambda held: (
+            f"it holds {held} images, {train_file.name} and {test_file.name} list {len(paths)}. {_versions(domain)}"
+        ),
+    )
     held_out = round(VALIDATION * len(train))
     sizes = {"train": len(train) - held_out, "validation": held_out}
-    splits = stratified_split(train_labels, sizes, np.random.default_rng([SPLIT_SEED, number]))
+    splits = stratified_split(labels[: len(train)], sizes, np.random.default_rng([SPLIT_SEED, number]))
     splits["test"] = np.random.default_rng([SPLIT_SEED, number, 1]).permutation(len(test)) + len(train)
 
     names = [f"{directory / domain}: {path}" for path in paths]
-    return EncodedDomain(lambda row: content(paths[row]), names, np.array(labels), splits)
+    return EncodedDomain(lambda row: content(paths[row]), names, labels, splits)
 
 
-def _listed(file: Path) -> list[tuple[str, int]]:
-    """Path and label of every line of a list."""
-    rows = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+def _versions(domain: str) -> str:
+    """Which versions of a domain there are, and the way out if archive and lists are of different ones."""
+    archive, *lists = files([domain])
+    return (
+        f"{domain} has {DOMAINS[domain].images:,} images in the cleaned version (archive {archive.url}, lists "
+        f"{' and '.join(original.url for original in lists)}) and {FIRST_VERSION[domain]:,} in the first version "
+        f"(archive {HOST}{domain}.zip). Archive and lists must both be of the cleaned version: fetch the other one "
+        f"again. (To use other data in this format on purpose, put a {SUMS} next to them.)"
+    )
+
+
+def _listed(file: Path) -> dict[str, int]:
+    """Path -> label, in the order of the lines of a list."""
+    labels: dict[str, int] = {}
+    twice = []
+    for number, line in enumerate(read_lines(file), start=1):
         path, _, label = line.rpartition(" ")
         folder = path.split("/")[-2] if path.count("/") else ""
         if not label.isdecimal() or not folder:
@@ -118,8 +157,14 @@ def _listed(file: Path) -> list[tuple[str, int]]:
         if not int(label) < len(CLASSES) or CLASSES[int(label)] != folder:
             named = CLASSES[int(label)] if int(label) < len(CLASSES) else f"none of {len(CLASSES)}"
             raise DataError(f"{file}: line {number}: label {label} of {path} is {named}; fetch the official list again")
-        rows.append((path, int(label)))
-    return rows
+        if path in labels:
+            twice.append(path)
+        labels[path] = int(label)
+    if not labels:
+        raise DataError(f"{file}: lists no image; fetch the official list again")
+    if twice:
+        raise DataError(f"{file}: lists {len(twice)} images more than once: {listed(twice)}; fetch it again")
+    return labels
 
 
 BENCHMARK = BenchmarkInfo(
@@ -134,6 +179,7 @@ BENCHMARK = BenchmarkInfo(
     },
     read=read,
     reported=True,
+    shared_images=SHARED,
     encoded=True,
     files=files,
     page="http://ai.bu.edu/M3SDA/, 'cleaned version, recommended'",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from scalarization.errors import DataError
 
@@ -49,19 +50,40 @@ class Original:
         return next((path[: path.rindex("/") + 1] for path in self.unpacked), None)
 
 
+def read_lines(file: Path) -> list[str]:
+    """Lines of a list that comes with a data set, in UTF-8, with or without a byte-order mark.
+
+    Empty lines at the end, and what editors of other systems put at the ends of lines, do not count.
+
+    Raises:
+        DataError: The file is missing, or no text in UTF-8.
+    """
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{file}: not readable ({error.strerror}); check its permissions, or fetch it again") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{file}: line {line} is no text in UTF-8; fetch it again") from None
+    return [line.rstrip("\r") for line in text.rstrip().split("\n")] if text.strip() else []
+
+
 def read_sums(directory: Path) -> dict[str, str]:
     """Path -> ``sha256:...`` from the :data:`SUMS` of a directory; empty if it has none.
 
     Raises:
-        DataError: A line of it is malformed.
+        DataError: A line of it is malformed, or two lines contradict each other.
     """
-    file, sums = directory / SUMS, {}
+    file = directory / SUMS
+    sums: dict[str, str] = {}
     if file.is_file():
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-            digest, _, path = line.partition(" ")
-            if len(digest) != 64 or not path.strip(" *"):
-                raise DataError(f"{file}: line {number} is '{line}', expected the format of sha256sum")
-            sums[path.strip(" *")] = f"sha256:{digest.lower()}"
+        for number, line in enumerate(read_lines(file), start=1):
+            entry = re.fullmatch(r"([0-9a-fA-F]{64}) [ *]?(.*\S.*)", line)
+            if not entry:
+                raise DataError(f"{file}: line {number} is '{line[:90]}', expected the format of sha256sum")
+            path, checksum = PurePosixPath(entry[2]).as_posix(), f"sha256:{entry[1].lower()}"
+            if sums.setdefault(path, checksum) != checksum:
+                raise DataError(f"{file}: line {number}: {path} has two different checksums; delete the wrong line")
     return sums
 
 

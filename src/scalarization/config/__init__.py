@@ -21,9 +21,9 @@ from scalarization.config.load import (
     load_config,
     load_preset,
     parse_options,
-    parse_value,
 )
 from scalarization.config.models import Architectures, Benchmark, Experiment, Knobs, Only, Preset, SearchOptions
+from scalarization.config.reading import parse_value, retyped
 from scalarization.config.training import (
     AugmentationOptions,
     Changes,
@@ -69,5 +69,6 @@ __all__ = [
     "load_preset",
     "parse_options",
     "parse_value",
+    "retyped",
     "suggestion",
 ]

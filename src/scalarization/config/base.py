@@ -8,7 +8,11 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, AllowInfNan, BaseModel, BeforeValidator, ConfigDict, Field, Strict, WrapValidator
 
+from scalarization.config import limits
+
 T = TypeVar("T")
+#: Known words that a message lists.
+MOST_SUGGESTED = 50
 
 
 class Section(BaseModel):
@@ -32,37 +36,33 @@ def _whole(value: Any) -> Any:
 
 def _as_written(value: Any, check: Any) -> Any:
     """Check a number as a float and keep it as it was written: a specification says 2, not 2.0."""
-    check(value)
+    number = check(value)
+    if number and not limits.SMALLEST <= abs(number) <= limits.LARGEST:
+        raise ValueError(f"expected 0 or a size of {limits.SMALLEST:.2g} to {limits.LARGEST:.2g}, the range of float32")
     return value
 
 
 def _unique(values: list) -> list:
-    repeated = [v for number, v in enumerate(values) if v in values[:number]]
-    if repeated:
-        raise ValueError(f"{repeated[0]!r} is given twice")
+    known = set()
+    for value in values:
+        key = tuple(value) if isinstance(value, list) else value
+        if key in known:
+            raise ValueError(f"{value!r} is given twice")
+        known.add(key)
     return values
 
 
-#: An integer; bounds are added with ``Field(ge=..., le=...)``.
+#: An integer; bounds are added with ``Field(ge=..., le=...)``. All have both.
 Integer = Annotated[int, Strict(), BeforeValidator(_whole)]
 Count = Annotated[Integer, Field(ge=1)]
 Index = Annotated[Integer, Field(ge=0)]
-#: A finite number; bounds are added with ``Field(gt=..., le=...)``.
+#: A finite number within the range of float32; bounds are added with ``Field(gt=..., le=...)``.
 Number = Annotated[float, Strict(), AllowInfNan(False), WrapValidator(_as_written)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
 Fraction = Annotated[Number, Field(ge=0, le=1)]
 #: A list that is not empty and has nothing twice.
 UniqueList = Annotated[list[T], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_unique)]
-#: A part of a path.
-Name = Annotated[
-    str,
-    Field(
-        pattern=r"^[A-Za-z0-9_+][A-Za-z0-9_.+-]*$",
-        max_length=80,
-        description="A part of a path: letters, digits and . _ + -, not starting with a dot or dash.",
-    ),
-]
 
 
 def suggestion(word: object, known: Iterable[object]) -> str:
@@ -71,4 +71,7 @@ def suggestion(word: object, known: Iterable[object]) -> str:
     close = difflib.get_close_matches(str(word), known, n=1)
     if close:
         return f"did you mean '{close[0]}'?"
-    return f"known: {', '.join(known)}" if known else "there is none"
+    if not known:
+        return "there is none"
+    more = f", ... ({len(known)} in all)" if len(known) > MOST_SUGGESTED else ""
+    return f"known: {', '.join(known[:MOST_SUGGESTED])}{more}"

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
-try:
-    from yaml import CSafeLoader as SafeLoader  # ten times faster, where PyYAML was built with libyaml
-except ImportError:
-    from yaml import SafeLoader  # type: ignore[assignment]
-
 from scalarization.config.base import MethodOptions, Section, suggestion
-from scalarization.config.messages import explain
+from scalarization.config.messages import explain, one_line, shortened
 from scalarization.config.models import Knobs, Only, Preset
+from scalarization.config.names import DOWNLOADS, check_part, expanded
+from scalarization.config.reading import read_yaml
 from scalarization.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -75,10 +70,14 @@ def load_config(file: Path | str = "config.yaml", overrides: dict[str, Any] | No
         ConfigError: A file is missing or unreadable, or holds an unknown key, a wrong type or an impossible value.
     """
     file = Path(file)
-    values = {**_read_yaml(file), **(overrides or {})}
-    source = str(file) if not overrides else f"{file} with {', '.join(f'{k}={v}' for k, v in overrides.items())}"
+    values = {**read_yaml(file), **(overrides or {})}
+    source = one_line(file)
+    if overrides:
+        source += f" with {', '.join(one_line(f'{key}={_as_given(value)}') for key, value in overrides.items())}"
     knobs = checked(Knobs, values, source)
-    preset_file, name = _find_preset(knobs.preset, source)
+    place = f"{source}: preset"
+    preset_file = _find_preset(knobs.preset, place)
+    name = _preset_name(preset_file, place)
     return Config(
         preset=load_preset(preset_file),
         preset_name=name,
@@ -148,46 +147,55 @@ def changed(section: S, changes: Section) -> S:
     return type(section).model_validate(overridden(section.model_dump(), given)) if given else section
 
 
-def parse_value(text: str) -> Any:
-    """Read one value as YAML, as in ``--set seeds=[0]``."""
-    return yaml.load(text, _UniqueKeyLoader)
+def _as_given(value: Any) -> str:
+    return value if isinstance(value, str) and len(value) <= 60 else shortened(value)
 
 
-def _find_preset(preset: str, source: str) -> tuple[Path, str]:
-    if preset.endswith((".yaml", ".yml")):
-        file = Path(preset)
-        if not file.is_file():
-            raise ConfigError(f"{source}: preset = {preset}: there is no such file")
-        return file, file.stem
-    file = PRESET_DIR / f"{preset}.yaml"
-    if not file.is_file():
-        known = [f.stem for f in PRESET_DIR.glob("*.yaml")]
+def _find_preset(preset: str, place: str) -> Path:
+    """The file of a preset that is given by name or path; ``place`` is where, for messages."""
+    try:
+        return _preset_file(expanded(preset))
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"{place} = {one_line(_as_given(preset))}: {one_line(error)}") from None
+
+
+def _preset_name(file: Path, place: str) -> str:
+    """The name of a preset, which its directories of results and reports get."""
+    try:
+        check_part(file.stem)
+    except ValueError as error:
+        raise ConfigError(f"{place} = {one_line(_as_given(str(file)))}: its name {error}") from None
+    if file.stem.startswith(".") or file.stem == DOWNLOADS:
         raise ConfigError(
-            f"{source}: preset = {preset}: there is no {file.relative_to(ROOT)}; {suggestion(preset, known)} "
-            "(a preset of your own is given by its path, ending in .yaml)"
+            f"{place} = {one_line(_as_given(str(file)))}: no directory of results can have its name; rename the file"
         )
-    return file, preset
+    return file.stem
 
 
-class _UniqueKeyLoader(SafeLoader):
-    """YAML in which a key given twice is an error, not a silent replacement."""
+def _preset_file(preset: str) -> Path:
+    """The file of a preset.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-# YAML 1.1 reads 3e-3 (no dot) as a string; people write learning rates that way.
-_UniqueKeyLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
+    Raises:
+        ValueError: There is none.
+    """
+    is_path = preset.endswith((".yaml", ".yml"))
+    file = Path(preset) if is_path else PRESET_DIR / f"{preset}.yaml"
+    known = sorted(f.stem for f in PRESET_DIR.glob("*.yaml"))
+    if not is_path and ("/" in preset or preset in (".", "..")):
+        twin = f"{preset}.yaml"
+        hint = f"; did you mean '{twin}'?" if Path(twin).is_file() else ""
+        raise ValueError(f"expected a name ({', '.join(known)}), or a path that ends in .yaml{hint}")
+    if file.is_file():
+        return file
+    if file.is_dir():
+        raise ValueError("expected a file, found a directory")
+    if is_path:
+        hint = f"; did you mean '{file.stem}'?" if file.stem in known else ""
+        raise ValueError(f"there is no such file{hint}")
+    raise ValueError(
+        f"there is no {file.relative_to(ROOT)}; {suggestion(preset, known)} "
+        "(a preset of your own is given by its path, ending in .yaml)"
+    )
 
 
 def _read_preset(file: Path, extending: tuple[str, ...] = ()) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -195,23 +203,11 @@ def _read_preset(file: Path, extending: tuple[str, ...] = ()) -> tuple[dict[str,
     if str(file) in extending:
         raise ConfigError(f"{extending[0]}: extends goes round: {' -> '.join([*extending, str(file)])}")
     files = (*extending, str(file))
-    content = _read_yaml(file)
+    content = read_yaml(file)
     if "extends" not in content:
         return content, files
     name = content.pop("extends")
     if not isinstance(name, str):
-        raise ConfigError(f"{file}: extends = {name}: expected the name or the path of a preset")
-    base, files = _read_preset(_find_preset(name, f"{file}: extends")[0], files)
+        raise ConfigError(f"{one_line(file)}: extends = {shortened(name)}: expected the name or the path of a preset")
+    base, files = _read_preset(_find_preset(name, f"{one_line(file)}: extends"), files)
     return overridden(base, content), files
-
-
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.load(file.read_text(encoding="utf-8"), _UniqueKeyLoader)
-    except FileNotFoundError:
-        raise ConfigError(f"{file}: there is no such file; run from the repository's root or name one") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not readable as YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{file}: expected keys and values, found {type(content).__name__}")
-    return content

@@ -18,6 +18,7 @@ from scalarization.config.base import Section, suggestion
 #: Pydantic's type of error -> which type of value was expected, in YAML's words.
 TYPES = {
     "string_type": "a string",
+    "string_unicode": "a string of UTF-8",
     "int_type": "an integer",
     "int_from_float": "an integer",
     "float_type": "a number",
@@ -30,10 +31,10 @@ TYPES = {
 #: Pydantic's type of error -> what was expected of a value of the right type.
 BOUNDS = {
     "finite_number": "a finite number",
-    "greater_than": "more than {gt:g}",
-    "greater_than_equal": "at least {ge:g}",
-    "less_than": "less than {lt:g}",
-    "less_than_equal": "at most {le:g}",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
     "too_short": "at least {min_length} entries",
     "too_long": "at most {max_length} entries",
     "string_too_short": "at least {min_length} characters",
@@ -60,13 +61,18 @@ def explain(error: ValidationError, model: type[Section], given: Any) -> Iterato
             lines[_line(mistake, model)] = None
         else:
             lines |= dict.fromkeys(_lines_of_union(alternatives[mistake.union], model))
-    yield from lines
+    yield from map(one_line, lines)
 
 
 def shortened(value: Any) -> str:
     """A value as JSON, cut off if it is long."""
     text = json.dumps(value, default=str)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def one_line(text: object) -> str:
+    """A text for a message: line breaks, control characters and what is no UTF-8 are written as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 @dataclass(frozen=True)
@@ -150,13 +156,23 @@ def _value_line(mistake: _Mistake, model: type[Section], message: str) -> str:
 
 def _expected(details: ErrorDetails) -> str:
     """What was expected instead; empty if the error is of another type."""
-    text = {**TYPES, **BOUNDS}.get(details["type"], "").format(**details.get("ctx", {}))
+    context = {key: _number(value) for key, value in details.get("ctx", {}).items()}
+    text = {**TYPES, **BOUNDS}.get(details["type"], "").format(**context)
     return text.replace(" 1 entries", " one entry").replace(" 1 characters", " one character")
+
+
+def _number(value: Any) -> Any:
+    """A bound as people write it: 1,000,000 or 0.001. Whatever is no number is returned as it is."""
+    if not isinstance(value, int | float):
+        return value
+    return f"{int(value):,}" if value == int(value) and abs(value) < 1e15 else f"{value:g}"
 
 
 def _key_problem(mistake: _Mistake, model: type[Section]) -> str:
     if mistake.details["type"] in ("string_type", "invalid_key"):
         return "is not a string; put it in quotes"
+    if mistake.details["type"] == "value_error":
+        return f"is not possible: {mistake.details['msg'].removeprefix('Value error, ')}"
     of_keys, _ = typing.get_args(_declared(model, mistake.path[:-1])[0])
     description = _unwrapped(of_keys)[1]
     return f"is not possible ({description})" if description else "is not possible"

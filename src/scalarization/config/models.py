@@ -10,18 +10,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from scalarization.config import limits
 from scalarization.config.base import (
     Count,
     Fraction,
     Index,
     Integer,
-    Name,
     NotNegative,
     Number,
     Positive,
     Section,
     UniqueList,
 )
+from scalarization.config.names import DISTINCT, ArtifactName, Directory, Name
 from scalarization.config.training import Changes, Model, Recipe, Variant
 
 Text = Annotated[str, Field(min_length=1)]
@@ -32,7 +33,9 @@ class Only(Section):
 
     benchmarks: UniqueList[str] | None = Field(None, description="Names of benchmarks.")
     capacities: UniqueList[str] | None = Field(None, description="Names of architectures, such as vit_d6_w96.")
-    seeds: UniqueList[Index] | None = Field(None, description="Seed indices, counted from 0.")
+    seeds: UniqueList[Annotated[Index, Field(le=limits.RUNS)]] | None = Field(
+        None, description="Seed indices, counted from 0."
+    )
 
     def describe(self) -> dict[str, Any]:
         """What is selected; keys that select everything are left out."""
@@ -46,27 +49,29 @@ class Knobs(Section):
         description="Name of a file in workflow/presets (demo, smoke, paper), or the path of a preset of your own "
         "ending in .yaml."
     )
-    results: Text = Field(
+    results: Directory = Field(
         "results",
         description="Directory of everything computed: <results>/<preset>/data, runs, summary, logs, timings, "
         "checkpoints.",
     )
-    reports: Text = Field(
+    reports: Directory = Field(
         "reports", description="Directory of figures, tables and the HTML report: <reports>/<preset>/figures, tables."
     )
-    data_dir: str | None = Field(
+    data_dir: Directory | None = Field(
         None,
         description="Directory with original files that are already there, packed or unpacked (checked, never written "
         "to; a SHA256SUMS in it replaces the published checksums); null: <results>/downloads, where they are fetched.",
     )
-    seed: Index = Field(0, description="Root of all randomness; every run's seeds are derived from it.")
+    seed: Index = Field(0, le=limits.SEED, description="Root of all randomness; every run's seeds are derived from it.")
     threads: Count = Field(
         1,
+        le=limits.THREADS,
         description="Compute threads of each training process. Part of a run's specification, because the number of "
         "threads changes sums.",
     )
     workers: Count = Field(
         2,
+        le=limits.THREADS,
         description="Threads of each training process that decode images, for benchmarks that do not fit into memory. "
         "No influence on results.",
     )
@@ -74,7 +79,7 @@ class Knobs(Section):
         "auto", description="Where training runs: auto takes CUDA if there is one."
     )
     checkpoint_seconds: Positive = Field(
-        120, description="A training run saves its state at least this often (seconds)."
+        120, le=limits.SECONDS, description="A training run saves its state at least this often (seconds)."
     )
     only: Only = Field(Only(), description="Run a part of the preset.")
 
@@ -98,15 +103,15 @@ class Architectures(Section):
     """The capacity grid: every depth with every width (and number of shared layers)."""
 
     family: Literal["vit", "resnet", "dense"] = Field(description="Backbone family.")
-    depth: UniqueList[Count] = Field(
+    depth: UniqueList[Annotated[Count, Field(le=limits.DEPTH)]] = Field(
         description="ViT: number of transformer blocks. ResNet: 14, 26, 50 or 101 layers. Dense: layers of the ResNet "
         "encoder (26)."
     )
-    width: UniqueList[Count] = Field(
+    width: UniqueList[Annotated[Count, Field(le=limits.WIDTH)]] = Field(
         description="ViT: size of the embedding. ResNet: base width of the bottleneck, 64 as published. Dense: the "
         "same of the encoder."
     )
-    shared_layers: UniqueList[Index] | None = Field(
+    shared_layers: UniqueList[Annotated[Index, Field(le=limits.DEPTH)]] | None = Field(
         None, description="Dense: number of decoder stages, of five, that all tasks share."
     )
 
@@ -118,7 +123,7 @@ TaskSet = Annotated[
         "or `attributes`: all of them."
     ),
 ]
-TaskSets = Annotated[dict[Name, TaskSet], Field(min_length=1)]
+TaskSets = Annotated[dict[Name, TaskSet], Field(min_length=1), DISTINCT]
 #: Options of each method are checked by the method's own model (:mod:`scalarization.methods`).
 Methods = Annotated[
     dict[str, dict[str, Any]],
@@ -132,11 +137,11 @@ class Grid(Section):
     benchmark: str = Field(description="A key of `benchmarks`.")
     task_sets: TaskSets = Field(description="Name -> domains (or tasks) trained together.")
     architectures: Architectures = Field(description="The capacity grid.")
-    variants: Annotated[dict[Name, Variant], Field(min_length=1)] = Field(
+    variants: Annotated[dict[Name, Variant], Field(min_length=1), DISTINCT] = Field(
         {"base": Variant()},
         description="Name -> what differs from the benchmark's recipe and model. Default: base, nothing.",
     )
-    seeds: Count = Field(description="Number of seeds; indices 0 .. seeds-1.")
+    seeds: Count = Field(le=limits.RUNS, description="Number of seeds; indices 0 .. seeds-1.")
 
 
 class Experiment(Grid):
@@ -150,6 +155,7 @@ class ConflictCount(Grid):
 
     every: Count = Field(
         1,
+        le=limits.STEPS_PER_EPOCH,
         description="Count at every so many steps of an epoch, from its first on; for large models, since a counted "
         "step of T attributes costs (3 + 2 T) / 3 steps.",
     )
@@ -160,9 +166,13 @@ class ProfileOptions(Section):
 
     benchmark: str = Field(description="A benchmark of binary attributes.")
     architecture: str = Field(description="Name of an architecture, such as vit_d6_w96.")
-    batch_size: Count | None = Field(None, description="Images per step; the benchmark's own if absent.")
-    tasks: UniqueList[Count] = Field(description="Numbers of tasks.")
-    rounds: Count = Field(7, description="Repetitions of the measurement of time.")
+    batch_size: Annotated[Count, Field(le=limits.BATCH)] | None = Field(
+        None, description="Images per step; the benchmark's own if absent."
+    )
+    tasks: UniqueList[Annotated[Count, Field(le=1000)]] = Field(
+        description="Numbers of tasks; the benchmark's attributes are used again where there are fewer."
+    )
+    rounds: Count = Field(7, le=10_000, description="Repetitions of the measurement of time.")
     methods: Methods
 
 
@@ -170,7 +180,7 @@ class SearchOptions(Section):
     """One search of the weights per architecture (appendix 5); methods pbt, pb2, search_grid, search_random use it."""
 
     benchmark: str = Field(description="A key of `benchmarks`.")
-    task_set: Annotated[TaskSets, Field(max_length=1)] = Field(
+    task_set: Annotated[dict[Name, TaskSet], Field(min_length=1, max_length=1)] = Field(
         description="Name of the one task set whose weights are searched, and its tasks or domains."
     )
     architectures: Architectures = Field(description="The capacity grid.")
@@ -178,8 +188,8 @@ class SearchOptions(Section):
         description="pbt and pb2 change weights while members train; search_grid and search_random compare constant "
         "ones."
     )
-    population: Integer = Field(ge=2, description="Number of members N.")
-    epochs_ready: Count = Field(description="Epochs E between two rounds of exploitation.")
+    population: Integer = Field(ge=2, le=limits.MEMBERS, description="Number of members N.")
+    epochs_ready: Count = Field(le=limits.EPOCHS, description="Epochs E between two rounds of exploitation.")
     quantile: Positive = Field(
         0.25, le=0.5, description="Fraction Q of the members that exploit others, and of those that are exploited."
     )
@@ -189,11 +199,15 @@ class SearchOptions(Section):
         description="Fraction r of the training set that members see; the same images for all. An epoch is a pass over "
         "it.",
     )
-    perturbation_factors: Annotated[list[Positive], Field(min_length=1)] = Field(
-        [1.2, 0.8], description="PBT: each weight is multiplied by one of them, then all are divided by their sum."
+    perturbation_factors: Annotated[UniqueList[Annotated[Positive, Field(ge=0.001, le=1000)]], Field(min_length=2)] = (
+        Field(
+            [1.2, 0.8],
+            description="PBT: each weight is multiplied by one of them, then all are divided by their sum; equal "
+            "factors would change nothing.",
+        )
     )
     resample_probability: Fraction = Field(0.25, description="PBT: probability that a weight is drawn anew instead.")
-    seed: Index = Field(0, description="Seed index of the search.")
+    seed: Index = Field(0, le=limits.RUNS, description="Seed index of the search.")
     session: Name | None = Field(
         None,
         description="Searches of one benchmark with the same session run in one job at the same time; a job for each "
@@ -207,43 +221,51 @@ class Jobs(Section):
 
     minutes: NotNegative = Field(
         2,
+        le=limits.MINUTES,
         description="Small cells share a job until its estimated time reaches this many minutes, and none is shorter "
         "than half of it where others of its benchmark can join; a cell is never split by it.",
     )
-    runs_per_job: Count | None = Field(
+    runs_per_job: Annotated[Count, Field(le=limits.RUNS)] | None = Field(
         None, description="A cell with more runs is split into shards of at most this many; null: never."
     )
     gpus_per_member: Positive = Field(
         1,
+        ge=0.001,
+        le=1000,
         description="Searches: share of a GPU that each member gets where there is one; 0.25 trains four at a time on "
         "it.",
     )
     search_workers: Count = Field(
         8,
+        le=limits.THREADS,
         description="Searches on a cluster, without a GPU: members trained at the same time, one core (threads) each.",
     )
     search_nodes: Count = Field(
         1,
+        le=limits.THREADS,
         description="Searches on a cluster: nodes of a job, on which Ray is started together; each has search_workers "
         "members, or a GPU.",
     )
     memory_mb: Integer = Field(
         4000,
         ge=100,
+        le=limits.MEMORY,
         description="On a cluster: main memory of a job in addition to its images; a second attempt asks for twice as "
         "much, and so on.",
     )
     max_memory_mb: Integer = Field(
         64000,
         ge=100,
+        le=limits.MEMORY,
         description="On a cluster: the most memory that a job asks for (what its nodes have).",
     )
     time_factor: Number = Field(
-        3, ge=1, description="On a cluster: a job asks for its estimated time times this, and ten minutes."
+        3, ge=1, le=1000, description="On a cluster: a job asks for its estimated time times this, and ten minutes."
     )
     max_minutes: Integer = Field(
         1440,
         ge=5,
+        le=limits.MINUTES,
         description="On a cluster: the longest time that a job asks for (partitions have limits); the next attempt "
         "resumes.",
     )
@@ -254,11 +276,11 @@ class Throughput(Section):
 
     hardware: str = Field(description="The unit that the hours are counted in.")
     flops_per_second: Positive = Field(
-        description="Sustained floating point operations per second in training (forward + backward)."
+        ge=1, le=1e30, description="Sustained floating point operations per second in training (forward + backward)."
     )
-    seconds_per_step: NotNegative = Field(description="Fixed time of a step.")
-    seconds_per_job: NotNegative = Field(description="Start-up of a job.")
-    images_per_second: dict[str, Positive] = Field(
+    seconds_per_step: NotNegative = Field(le=limits.SECONDS, description="Fixed time of a step.")
+    seconds_per_job: NotNegative = Field(le=limits.SECONDS, description="Start-up of a job.")
+    images_per_second: dict[str, Annotated[Positive, Field(ge=1e-6, le=1e12)]] = Field(
         {}, description="Measured training throughput by architecture; replaces the estimate where given."
     )
 
@@ -286,15 +308,6 @@ class ArtifactOptions(Section):
         return self.model_dump(exclude_none=True)
 
 
-ArtifactName = Annotated[
-    str,
-    Field(
-        pattern=r"^[a-z][a-z0-9_]*$",
-        description="Name of an artifact's files: small letters, digits and _, starting with a letter.",
-    ),
-]
-
-
 class Preset(Section):
     """A complete set of experiments."""
 
@@ -312,20 +325,20 @@ class Preset(Section):
     benchmarks: Annotated[dict[str, Benchmark], Field(min_length=1)] = Field(
         description="Benchmark (a module of scalarization.benchmarks) -> its data, model options and recipe."
     )
-    experiments: Annotated[dict[Name, Experiment], Field(min_length=1)] = Field(
+    experiments: Annotated[dict[Name, Experiment], Field(min_length=1), DISTINCT] = Field(
         description="Name -> what is trained; artifacts refer to it by this name."
     )
     artifacts: Annotated[dict[ArtifactName, ArtifactOptions], Field(min_length=1)] = Field(
         description="Figures and tables: name -> the query behind it. The kind (module in analysis/ and figures/ or "
         "tables/) is the name itself unless given."
     )
-    conflicts: dict[Name, ConflictCount] = Field(
+    conflicts: Annotated[dict[Name, ConflictCount], DISTINCT] = Field(
         {}, description="Counting of gradient conflicts: name -> in which runs of uniform weights."
     )
-    profiles: dict[Name, ProfileOptions] = Field(
+    profiles: Annotated[dict[Name, ProfileOptions], DISTINCT] = Field(
         {}, description="Measurements of time and memory: name -> what is compared."
     )
-    searches: dict[Name, SearchOptions] = Field(
+    searches: Annotated[dict[Name, SearchOptions], DISTINCT] = Field(
         {},
         description="Searches of weights: name -> what is searched, and how. Artifacts and experiments share them.",
     )

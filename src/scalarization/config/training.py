@@ -6,20 +6,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, create_model
 
+from scalarization.config import limits
 from scalarization.config.base import Count, Index, NotNegative, Positive, Section
 
 
 class RandAugment(Section):
     """RandAugment with torchvision's operations."""
 
-    num_ops: Count = Field(description="Operations per image.")
+    num_ops: Count = Field(le=100, description="Operations per image.")
     magnitude: Index = Field(le=30, description="Magnitude on torchvision's scale of 31 bins.")
 
 
 class AugmentationOptions(Section):
     """Augmentation of whole batches; every image has its own draw."""
 
-    crop_padding: Index = Field(0, description="Random crop after padding by this many pixels; 0: none.")
+    crop_padding: Index = Field(
+        0, le=limits.WIDTH, description="Random crop after padding by this many pixels; 0: none."
+    )
     flip: bool = Field(False, description="Horizontal flip with probability 1/2.")
     resized_crop: Annotated[Positive, Field(le=1)] | None = Field(
         None,
@@ -42,25 +45,30 @@ class Recipe(Section):
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or SGD with momentum.")
     lr: Positive = Field(description="Peak learning rate, reached at the end of warm-up.")
     weight_decay: NotNegative = Field(
-        0.05, description="Weight decay, decoupled under AdamW; what it leaves out: see decay_bias_and_norm."
+        0.05,
+        le=1e6,
+        description="Weight decay, decoupled under AdamW; what it leaves out: see decay_bias_and_norm.",
     )
     decay_bias_and_norm: bool = Field(
         False, description="Whether weight decay also acts on biases, norms, class token and position embedding."
     )
     momentum: NotNegative = Field(0.9, lt=1, description="SGD only.")
-    batch_size: Count = Field(description="Images per step.")
+    batch_size: Count = Field(le=limits.BATCH, description="Images per step.")
     epochs: Count = Field(
-        description="Epochs; one is a pass over the official training set size of the reference domain."
+        le=limits.EPOCHS,
+        description="Epochs; one is a pass over the official training set size of the reference domain.",
     )
-    steps_per_epoch: Count | None = Field(
+    steps_per_epoch: Annotated[Count, Field(le=limits.STEPS_PER_EPOCH)] | None = Field(
         None, description="Steps of an epoch, for trying something out; null: a whole pass, see epochs."
     )
-    warmup_epochs: Index = Field(0, description="Epochs of linear warm-up.")
+    warmup_epochs: Index = Field(0, le=limits.EPOCHS, description="Epochs of linear warm-up.")
     schedule: Literal["cosine", "constant"] = Field(
         "cosine", description="Learning rate after warm-up: cosine to zero, or constant."
     )
     eval_every: Count = Field(
-        1, description="Epochs between evaluations on validation and on a training subset of equal size."
+        1,
+        le=limits.EPOCHS,
+        description="Epochs between evaluations on validation and on a training subset of equal size.",
     )
     augmentation: AugmentationOptions = Field(
         AugmentationOptions(), description="Batched augmentation; every image has its own draw."
@@ -73,6 +81,7 @@ class Recipe(Section):
     )
     accumulate: Count = Field(
         1,
+        le=limits.BATCH,
         description="Micro-batches that a batch is cut into (gradient accumulation); means are taken over all of them "
         "together.",
     )
@@ -81,7 +90,13 @@ class Recipe(Section):
         description="With accumulation, where gradient-based methods resolve conflicts: after accumulating each task's "
         "gradient, or in every micro-batch.",
     )
-    gradients_at_once: Count | None = Field(
+    on_divergence: Literal["stop", "continue"] = Field(
+        "stop",
+        description="What follows when a loss, a gradient, a weight or a prediction is not finite. stop: the run ends, "
+        "its metrics are NaN from that epoch on, and the job goes on with its other runs. continue: training goes on, "
+        "and the metrics of every epoch that was not finite are NaN.",
+    )
+    gradients_at_once: Annotated[Count, Field(le=limits.WIDTH)] | None = Field(
         None,
         description="On CUDA, how many tasks' gradients are taken in one batched backward pass (bounds memory); null: "
         "all.",
@@ -96,9 +111,9 @@ class Recipe(Section):
 class ViTOptions(Section):
     """ViT: what capacity does not set."""
 
-    patch: Count = Field(4, description="ViT: patch size in pixels; must divide the image size.")
-    heads: Count = Field(12, description="ViT: attention heads; must divide every width.")
-    mlp_ratio: Positive = Field(2, description="ViT: hidden size of the MLP over the width.")
+    patch: Count = Field(4, le=limits.WIDTH, description="ViT: patch size in pixels; must divide the image size.")
+    heads: Count = Field(12, le=limits.WIDTH, description="ViT: attention heads; must divide every width.")
+    mlp_ratio: Positive = Field(2, le=100, description="ViT: hidden size of the MLP over the width.")
     drop_path: NotNegative = Field(
         0.1, lt=1, description="ViT: stochastic depth of the last block, rising linearly from 0."
     )
@@ -107,8 +122,9 @@ class ViTOptions(Section):
 _Planes = Annotated[
     Count,
     Field(
+        le=limits.WIDTH,
         description="ResNet and dense: planes of the first stage, 64 as published; every stage has twice those of the "
-        "one before, and outputs four times its planes. Dense: 16, 32, 64 or 128."
+        "one before, and outputs four times its planes. Dense: 16, 32, 64 or 128.",
     ),
 ]
 

@@ -6,7 +6,6 @@ checksum at its first use is recorded in ``<results>/downloads/records``, and la
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
@@ -16,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scalarization import benchmarks
+from scalarization.benchmarks.images import listed
 from scalarization.benchmarks.originals import SUMS, Original, check, digests, read_sums
 from scalarization.data.fetch import NotFetchedError, Report, fetch
+from scalarization.data.sources import version_of
 from scalarization.errors import DataError
-from scalarization.storage import write_json
+from scalarization.storage import read_json, write_json
 
 if TYPE_CHECKING:
     from scalarization.config import Benchmark
@@ -57,6 +58,8 @@ def download(paths: Paths, benchmark: str, section: Benchmark, show: bool = Fals
     sums = read_sums(directory)
     if sums:
         log.warning("%s: its own %s replaces the published checksums", directory, SUMS)
+        if unknown := [path for path in sums if not (directory / path).exists()]:
+            log.warning("%s: %s names files that do not exist: %s", directory, SUMS, listed(unknown))
     missing = [original for original in originals if not original.existing(directory)]
     if missing and paths.data_dir is not None:
         reason = f"{benchmark} is not complete, and data_dir is never written to (without it files are fetched)"
@@ -76,7 +79,8 @@ def download(paths: Paths, benchmark: str, section: Benchmark, show: bool = Fals
 
 
 def _fetch(original: Original, directory: Path, records: Path, show: bool) -> None:
-    expected, origin = _expected_checksum(original, original.path, records)
+    record = _read_record(_record_file(records, original.path))
+    expected, origin = _expected_checksum(original, original.path, records, record, {})
 
     def verify(part: Path) -> None:
         if expected:
@@ -89,13 +93,16 @@ def _fetch(original: Original, directory: Path, records: Path, show: bool) -> No
         fetch(original.url, directory / original.path, verify, report, expected is not None)
 
 
-def _expected_checksum(original: Original, path: str, records: Path) -> tuple[str | None, str]:
+def _expected_checksum(
+    original: Original, path: str, records: Path, record: dict[str, Any], sums: dict[str, str]
+) -> tuple[str | None, str]:
     """Checksum that a file must have (None: no checksum is known), and its origin for messages."""
+    if path in sums:
+        return sums[path], SUMS
     if published := original.published_checksum(path):
         return published, "published"
-    file = _record_file(records, path)
-    record = _read_record(file)
     if record:
+        file = _record_file(records, path)
         return f"sha256:{record['sha256']}", f"recorded at its first use, {record['time']}, in {file}"
     return None, ""
 
@@ -105,35 +112,35 @@ def _verify(original: Original, path: str, directory: Path, records: Path, sums:
     entry: dict[str, Any] = {"path": path, "url": original.url}
     if path.endswith("/"):  # an unpacked archive, whose content its reader checks
         return entry
-    file = directory / path
-    state = file.stat()
-    entry["bytes"] = state.st_size
-    if path in sums:
-        check(file, digests(file, ["sha256"]), sums[path], SUMS, f"it is damaged, or {SUMS} is of other files")
-        return {**entry, "sha256": sums[path].removeprefix("sha256:")}
-    record_file = _record_file(records, path)
-    record = _read_record(record_file)
-    version = {"file": str(file.resolve()), "bytes": state.st_size, "modified_ns": state.st_mtime_ns}
-    if not record or any(record.get(key) != value for key, value in version.items()):
-        expected, origin = _expected_checksum(original, path, records)
+    file, record_file = directory / path, _record_file(records, path)
+    record, version = _read_record(record_file), version_of(file)
+    expected, origin = _expected_checksum(original, path, records, record, sums)
+    # A record is of the checksum that the file was compared with, which another SHA256SUMS may have replaced since.
+    state = {**version, "compared": origin in (SUMS, "published") and expected}
+    if not record or any(record.get(key) != value for key, value in state.items()):
         algorithms = {"sha256", *([expected.partition(":")[0]] if expected else [])}
         log.info("%s: comparing with its checksum", file)
         actual = digests(file, algorithms)
         if expected:
-            way_out = "it is damaged or another file: delete it and fetch it again"
-            if not original.published_checksum(path):
-                way_out += f"; if it was replaced on purpose, delete {record_file}"
-            check(file, actual, expected, origin, way_out)
+            check(file, actual, expected, origin, _way_out(origin, record_file))
         first_use = record["time"] if record else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        record = {"url": original.url, "sha256": actual["sha256"], "time": first_use, **version}
+        record = {"url": original.url, "sha256": actual["sha256"], "time": first_use, **state}
         write_json(record_file, record)
     published = original.published_checksum(path)
     return {
         **entry,
+        "bytes": version["bytes"],
         "sha256": record["sha256"],
-        **({"published": published} if published else {}),
+        **({"published": published} if published and origin != SUMS else {}),
         "time": record["time"],
     }
+
+
+def _way_out(origin: str, record_file: Path) -> str:
+    if origin == SUMS:
+        return f"it is damaged, or {SUMS} is of other files"
+    way_out = "it is damaged or another file: delete it and fetch it again"
+    return way_out if origin == "published" else f"{way_out}; if it was replaced on purpose, delete {record_file}"
 
 
 def _record_file(records: Path, path: str) -> Path:
@@ -141,13 +148,16 @@ def _record_file(records: Path, path: str) -> Path:
 
 
 def _read_record(file: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        return {key: record[key] for key in ("sha256", "time", "file", "bytes", "modified_ns")}
-    except FileNotFoundError:
+    """What was recorded of a file; empty at its first use."""
+    if not file.is_file():
         return {}
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file}: damaged ({error!r}); delete it, which forgets the checksum of its file") from None
+    try:
+        record = read_json(file)
+        return {key: record[key] for key in ("sha256", "time", "file", "bytes", "modified_ns", "compared")}
+    except DataError as error:
+        raise DataError(f"{error}; delete it, which forgets the checksum of its file") from None
+    except KeyError as error:
+        raise DataError(f"{file}: has no {error}; delete it, which forgets the checksum of its file") from None
 
 
 def _instructions(page: str, originals: list[Original], directory: Path, reason: str) -> str:

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import fcntl
 import http.client
-import json
 import logging
 import os
 import re
@@ -22,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from scalarization.errors import DataError
-from scalarization.storage import PART, write_json
+from scalarization.storage import PART, read_json, write_json
 
 #: Failures in a row without a new byte after which fetching gives up.
 ATTEMPTS = 5
@@ -243,8 +242,8 @@ def _state_file(part: Path) -> Path:
 
 def _read_state(part: Path) -> dict:
     try:
-        return json.loads(_state_file(part).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        return read_json(_state_file(part))
+    except DataError:
         return {}
 
 

@@ -15,20 +15,86 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from scalarization.benchmarks.images import listed
+from scalarization.data.files import damaged_files, newly_damaged_files, remember_written
 from scalarization.errors import DataError
+from scalarization.storage import CHECKSUM_KEY, read_json, write_json
 
-#: Version of the store's format, in ``dataset.json``.
-FORMAT = 1
+#: Version of the store's format, in ``dataset.json``. Version 1 had no types and shapes of arrays.
+FORMAT = 2
+#: Keys of ``dataset.json`` that say where a store comes from. Stores that differ only in these train the same models.
+PROVENANCE = frozenset({CHECKSUM_KEY, "fingerprint", "sources", "originals", "equal_images", "remarks"})
+
+
+def read_description(file: Path) -> dict[str, Any]:
+    """Content of a ``dataset.json``, after checking sizes of all files, and checksums of those that have changed.
+
+    Files are read only if they have changed since this host compared them; :class:`Store` compares all of them once.
+
+    Raises:
+        DataError: A file is missing or damaged.
+    """
+    if not file.is_file():
+        raise DataError(f"{file}: no prepared data; make it with: snakemake --cores all {shlex.quote(str(file))}")
+    try:
+        metadata = read_json(file)
+    except DataError as error:
+        raise DataError(f"{error}; {_way_out(file.parent)}") from None
+    if metadata.get("format") != FORMAT:
+        version = metadata.get("format")
+        raise DataError(f"{file}: format {version}, this code reads {FORMAT}; {_way_out(file.parent)}")
+    for expected in _files(metadata):
+        path = file.parent / expected["name"]
+        if not path.is_file():
+            raise DataError(f"{path}: missing; {_way_out(file.parent)}")
+        size = path.stat().st_size
+        if size != expected["bytes"]:
+            raise DataError(f"{path}: {size} bytes, expected {expected['bytes']}; {_way_out(file.parent)}")
+    _refuse(file.parent, newly_damaged_files(file.parent, _checksums(metadata), first_time=False))
+    return metadata
+
+
+def complete_store(directory: Path, content: dict[str, Any]) -> None:
+    """Write ``dataset.json``, after all other files of a store, whose entries its ``content`` has.
+
+    Raises:
+        DataError: The file system refuses.
+    """
+    write_json(directory / "dataset.json", content)
+    remember_written(directory, _checksums(content))
+
+
+def normalisation(benchmark: str, mean: np.ndarray, std: np.ndarray) -> dict[str, list[float]]:
+    """Entry of ``dataset.json`` with mean and standard deviation of each channel, for values from 0 to 1.
+
+    Raises:
+        DataError: A channel is constant, or not finite, in all training images.
+    """
+    for channel, deviation in enumerate(rounded := np.round(std, 6)):
+        if not (np.isfinite(deviation) and deviation > 0):
+            raise DataError(f"{benchmark}: channel {channel} is the same in all pixels of the training images")
+    return {"mean": np.round(mean, 6).tolist(), "std": rounded.tolist()}
+
+
+def digest_of(metadata: dict[str, Any]) -> str:
+    """Digest of a store's content, from its ``dataset.json``, which has the checksums of all files."""
+    content = {key: value for key, value in metadata.items() if key not in PROVENANCE}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class Store:
     """A prepared store, opened for reading; arrays are memory-mapped.
+
+    Sizes, headers and ``dataset.json`` are checked every time, checksums of all files once per host and whenever a file
+    has changed.
 
     Args:
         file: Its ``dataset.json``.
@@ -36,42 +102,26 @@ class Store:
     Attributes:
         directory: Directory of the store.
         metadata: Content of ``dataset.json``.
-        digest: Digest of ``metadata``, which has the checksums of all files.
+        digest: Digest of the store's content, see :func:`digest_of`.
 
     Raises:
-        DataError: A file is missing, damaged or has another size than ``dataset.json`` says.
+        DataError: A file is missing, damaged or not as ``dataset.json`` says.
     """
 
     def __init__(self, file: Path) -> None:
         self.directory = file.parent
-        way_out = f"delete {self.directory} and run snakemake again to prepare it anew"
-        try:
-            self.metadata = json.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise DataError(f"{file}: no prepared data; make it with: snakemake --cores all {file}") from None
-        except ValueError as error:
-            raise DataError(f"{file}: damaged ({error}); {way_out}") from None
-        version = self.metadata.get("format") if isinstance(self.metadata, dict) else None
-        if version != FORMAT:
-            raise DataError(f"{file}: format {version}, this code reads {FORMAT}; {way_out}")
-        self.digest = hashlib.sha256(json.dumps(self.metadata, sort_keys=True).encode()).hexdigest()[:16]
+        self.metadata = read_description(file)
+        self.digest = digest_of(self.metadata)
+        _refuse(self.directory, newly_damaged_files(self.directory, _checksums(self.metadata), first_time=True))
         self._arrays: dict[tuple[str, str], np.ndarray] = {}
         self._encoded: dict[str, int] = {}
         for domain, described in self.metadata["domains"].items():
             for kind, expected in described["files"].items():
-                path = self.directory / expected["name"]
-                if not path.is_file():
-                    raise DataError(f"{path}: missing; {way_out}")
-                if path.stat().st_size != expected["bytes"]:
-                    raise DataError(f"{path}: {path.stat().st_size} bytes, expected {expected['bytes']}; {way_out}")
                 if kind == "images" and self.is_encoded:
-                    self._encoded[domain] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                    self._encoded[domain] = os.open(self.directory / expected["name"], os.O_RDONLY | os.O_CLOEXEC)
                     weakref.finalize(self, os.close, self._encoded[domain])
-                    continue
-                try:
-                    self._arrays[domain, kind] = np.load(path, mmap_mode="r")
-                except ValueError as error:
-                    raise DataError(f"{path}: damaged ({error}); {way_out}") from None
+                else:
+                    self._arrays[domain, kind] = self._opened(expected)
 
     @property
     def domains(self) -> list[str]:
@@ -123,16 +173,41 @@ class Store:
         """Compare every file with its checksum.
 
         Raises:
-            DataError: A file differs.
+            DataError: Files differ; the message names all of them.
         """
-        for described in self.metadata["domains"].values():
-            for expected in described["files"].values():
-                path = self.directory / expected["name"]
-                with path.open("rb") as file:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
-                if digest != expected["sha256"]:
-                    raise DataError(f"{path}: checksum differs; delete {self.directory} and run snakemake again")
+        _refuse(self.directory, damaged_files(self.directory, _checksums(self.metadata)))
+
+    def _opened(self, expected: dict[str, Any]) -> np.ndarray:
+        path = self.directory / expected["name"]
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except Exception as error:  # a damaged header can fail in any way
+            raise DataError(f"{path}: damaged ({error}); {_way_out(self.directory)}") from None
+        if array.dtype.str != expected["dtype"] or list(array.shape) != expected["shape"]:
+            actual, wanted = f"{array.dtype.str} {array.shape}", f"{expected['dtype']} {tuple(expected['shape'])}"
+            raise DataError(f"{path}: damaged, it has {actual}, expected {wanted}; {_way_out(self.directory)}")
+        return array
 
     def _slice(self, domain: str, split: str, kind: str) -> np.ndarray:
         start, stop = self.metadata["domains"][domain]["splits"][split]
         return self._arrays[domain, kind][start:stop]
+
+
+def _files(metadata: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Entries of all files."""
+    for described in metadata["domains"].values():
+        yield from described["files"].values()
+
+
+def _checksums(metadata: dict[str, Any]) -> dict[str, str]:
+    return {entry["name"]: entry["sha256"] for entry in _files(metadata)}
+
+
+def _refuse(directory: Path, damaged: list[str]) -> None:
+    if damaged:
+        names = listed(directory / name for name in damaged)
+        raise DataError(f"{names}: checksum differs; {_way_out(directory)}")
+
+
+def _way_out(directory: Path) -> str:
+    return f"delete {directory} and run snakemake again to prepare it anew"

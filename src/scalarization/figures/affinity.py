@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from scalarization.plotting import heatmaps, labels, style
+from scalarization.plotting import divergence, heatmaps, labels, style
 from scalarization.plotting.capacities import CapacityGrid, capacity_panels
 
 #: One marker per depth; they repeat if there are more depths.
@@ -20,9 +20,11 @@ ACCURACY_MAP = "cividis"
 ACCURACY_NORM = Normalize(0, 100)
 SCATTER_HEIGHT = 2.15
 LEGEND_COLUMNS = 3
+#: Height of a note above the legend, inches.
+NOTE_HEIGHT = 0.15
 X_LABELS = {
     "affinity": "affinity of the added domain\n(accuracy on added / own domain)",
-    "diversity": "diversity of the added domain\n(training loss of its SD model [nats])",
+    "diversity": "diversity of the added domain\n(final training loss of its SD model [nats])",
 }
 
 
@@ -37,8 +39,9 @@ def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
     cell_height = 0.3 if len(evaluated) <= 3 else 0.22
     matrices_height = (cell_height * len(trained) + 0.25) * len(grid.rows) + 0.85
     variants = list(summary["variant"].unique())
-    legend = _legend(grid, colours)
-    bottom_height = style.legend_height(len(legend), LEGEND_COLUMNS)
+    legend = _legend(grid, colours, divergence.has_diverged(summary))
+    note = labels.settings_note(benefit, "$p^*$")
+    bottom_height = style.legend_height(len(legend), LEGEND_COLUMNS) + (NOTE_HEIGHT if note else 0)
     heights = [SCATTER_HEIGHT, matrices_height] * len(variants) + [bottom_height]
     figure = style.new_figure(sum(heights))
     *parents, bottom = style.stack(figure, heights)
@@ -51,7 +54,9 @@ def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
         _draw_accuracies(matrices, grid, evaluation[evaluation["variant"] == variant], trained, evaluated)
     (bar,) = style.colour_bar_axes(bottom, 1)
     style.colour_bar(bar, ACCURACY_NORM, ACCURACY_MAP, "test accuracy of the SD model [%]")
-    bottom.legend(handles=legend, loc="outside lower center", ncols=LEGEND_COLUMNS, columnspacing=1.2)
+    bottom.legend(
+        handles=legend, loc="outside lower center", ncols=LEGEND_COLUMNS, columnspacing=1.2, title=note or None
+    ).get_title().set_fontsize(7)
     return figure
 
 
@@ -61,11 +66,16 @@ def _draw_gains(
     """Draw the gain of every domain against the affinity and against the diversity of what is added to it."""
     axes: tuple[Axes, Axes] = parent.subplots(1, 2, sharey=True)
     for ax, (quantity, x_label) in zip(axes, X_LABELS.items(), strict=True):
+        diverged: list[str] = []
         for row, column in grid:
             rows = grid.rows_at(benefit, row, column)
             for point in rows[rows["present"].astype(bool)].itertuples():
+                x = getattr(point, f"{quantity}_mean")
+                if np.isnan(x) or np.isnan(point.mean):
+                    diverged.append(colours[point.task])
+                    continue
                 ax.errorbar(
-                    getattr(point, f"{quantity}_mean"),
+                    x,
                     point.mean,
                     xerr=_error_bar(getattr(point, f"{quantity}_std")),
                     yerr=_error_bar(point.std),
@@ -73,6 +83,10 @@ def _draw_gains(
                     elinewidth=0.6,
                     **_marker(row, column),
                 )
+        divergence.mark_in_corner(ax, diverged)
+        drawn = benefit[benefit["mean"].notna()]
+        divergence.hide_ticks_without_values(ax.xaxis, drawn[f"{quantity}_mean"])
+        divergence.hide_ticks_without_values(ax.yaxis, drawn[f"{quantity}_mean"])
         ax.axhline(0, color="black", linewidth=0.6, zorder=0)
         ax.set_xlabel(x_label)
     axes[0].set_ylabel(f"{joint} at $p^*$ $-$ SD\n[percentage points]")
@@ -87,10 +101,16 @@ def _draw_accuracies(
     for row, column in grid:
         ax = axes[row, column]
         rows = grid.rows_at(evaluation, row, column)
-        matrix = rows.pivot(index="task", columns="evaluated", values="mean").reindex(trained, columns=evaluated)
+        values, diverged = (
+            rows.pivot(index="task", columns="evaluated", values=name)
+            .reindex(trained, columns=evaluated)
+            .to_numpy(dtype=float, na_value=np.nan)
+            for name in ("mean", "diverged")
+        )
         font_size = 6.5 if len(evaluated) <= 3 else 5
-        values = matrix.to_numpy()
-        heatmaps.draw_heatmap(ax, values, _accuracy_texts(values), ACCURACY_NORM, ACCURACY_MAP, font_size)
+        crosses = np.where(diverged > 0, labels.TIMES, "")
+        texts = _accuracy_texts(values)
+        heatmaps.draw_heatmap(ax, values, texts, ACCURACY_NORM, ACCURACY_MAP, font_size, crosses)
         if not rows["present"].all():
             style.write_not_run(ax)
         heatmaps.label_cells(
@@ -116,7 +136,7 @@ def _error_bar(std: float) -> float | None:
     return None if np.isnan(std) else std
 
 
-def _legend(grid: CapacityGrid, colours: dict[str, str]) -> list[Line2D]:
+def _legend(grid: CapacityGrid, colours: dict[str, str], diverged: bool) -> list[Line2D]:
     """Entries in three columns of equal length: domains, depths, widths."""
     look: style.Look = {"linestyle": "none", "color": "0.4"}
     columns = [
@@ -131,7 +151,8 @@ def _legend(grid: CapacityGrid, colours: dict[str, str]) -> list[Line2D]:
         [
             Line2D([], [], **look, **_marker(0, column), label=f"width {width}")
             for column, width in enumerate(grid.widths)
-        ],
+        ]
+        + divergence.legend_entries(diverged),
     ]
     longest = max(len(column) for column in columns)
     blank = Line2D([], [], linestyle="none", label=" ")

@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from scalarization.plotting import heatmaps, labels, style, task_sets
+from scalarization.plotting import divergence, heatmaps, labels, style, task_sets
 from scalarization.plotting.capacities import CapacityGrid
 from scalarization.plotting.style import Look
 
@@ -114,11 +114,18 @@ def _draw_strip(ax: Axes, grid: CapacityGrid, optima: pd.DataFrame, task: str, r
 
 
 def _draw_optimum(ax: Axes, x: float, rows: pd.DataFrame) -> None:
-    """Draw p* of one capacity, the weights within one standard error of it, and what each seed alone would choose."""
+    """Draw p* of one capacity, the weights within one standard error of it, and what each seed alone would choose.
+
+    To the left of them are the weights at which a run diverged. If that is so at all weights, there is no p*.
+    """
+    failed = rows[rows["diverged"] > 0]
+    divergence.mark_at(ax, [x - 0.25] * len(failed), failed["weight"])
     within = rows[rows["within_error"].astype(bool)].sort_values("weight")
     if len(within) > 1:
         ax.plot([x] * len(within), within["weight"], **WITHIN_ERROR)
-    ax.plot(x, rows[rows["optimum"].astype(bool)]["weight"].item(), **OPTIMUM)
+    optimum = rows[rows["optimum"].astype(bool)]["weight"]
+    if len(optimum):
+        ax.plot(x, optimum.item(), **OPTIMUM)
     chosen = rows.loc[rows.index.repeat(rows["seeds_choosing"].astype(int)), "weight"]
     if len(chosen) > 1:
         # Seeds that choose the same weight are side by side.
@@ -138,11 +145,13 @@ def _draw_matrices(
     decimals = labels.difference_decimals(labels.metric_of(regrets), regrets["mean"].to_numpy())
     for ax, (procedure, title) in zip(axes, PROCEDURES.items(), strict=True):
         rows = regrets[regrets["procedure"] == procedure]
-        mean, std = (_matrix(rows, name, architectures) for name in ("mean", "std"))
+        names_of_values = ("mean", "std", "diverged", "seeds")
+        mean, std, diverged, seeds = (_matrix(rows, name, architectures) for name in names_of_values)
         if len(names) > MOST_WITH_DEVIATIONS:
             std = np.full_like(std, np.nan)
         font_size = 6.5 if len(names) <= MOST_WITH_DEVIATIONS else 5.5
-        heatmaps.draw_heatmap(ax, mean, _matrix_texts(mean, std, decimals), norm, LOSS_MAP, font_size)
+        texts, diverged_texts = _matrix_texts(mean, std, decimals), divergence.cells(mean, diverged, seeds)
+        heatmaps.draw_heatmap(ax, mean, texts, norm, LOSS_MAP, font_size, diverged_texts)
         row_labels, y_label = names, "searched capacity"
         if procedure == "refine":
             left = rows.groupby("source")["candidates_left"].first().reindex(architectures)
@@ -158,7 +167,7 @@ def _draw_matrices(
 def _matrix(rows: pd.DataFrame, name: str, architectures: list[str]) -> np.ndarray:
     """One column of the summary, [architectures searched, architectures trained]."""
     matrix = rows.pivot(index="source", columns="architecture", values=name)
-    return matrix.reindex(architectures, columns=architectures).to_numpy()
+    return matrix.reindex(architectures, columns=architectures).to_numpy(dtype=float, na_value=np.nan)
 
 
 def _matrix_texts(mean: np.ndarray, std: np.ndarray, decimals: int) -> np.ndarray:
@@ -174,6 +183,7 @@ def _legend(summary: pd.DataFrame) -> list[Artist]:
     handles += [Line2D([], [], label=name, **look) for name, look in HEURISTICS.items() if name in heuristics]
     if (summary["part"] == "reported").any():
         handles.append(Line2D([], [], label="reported in the paper", **REPORTED))
+    handles += divergence.legend_entries(divergence.has_diverged(summary[summary["part"] == "optimum"]))
     if not summary["present"].dropna().all():
         handles.append(style.not_run_entry())
     return handles

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from scalarization.plotting import heatmaps, labels, style, task_sets
+from scalarization.plotting import divergence, heatmaps, labels, style, task_sets
 from scalarization.plotting.capacities import CapacityGrid
 
 #: Panels per line.
@@ -39,8 +39,8 @@ def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
     grid = CapacityGrid.from_summary(summary)
     lines = _lines(summary, metadata)
     panel_height = 0.42 + 0.34 * len(grid.rows)
-    complete = summary["present"].all()
-    bottom_height = style.legend_height(0 if complete else 1, 1)
+    handles = [*([] if summary["present"].all() else [style.not_run_entry()]), *divergence.settings_entries(summary)]
+    bottom_height = style.legend_height(len(handles), 1)
     figure = style.new_figure(panel_height * len(lines) + bottom_height)
     top, bottom = style.stack(figure, [panel_height * len(lines), bottom_height])
     axes = top.subplots(len(lines), COLUMNS, squeeze=False)
@@ -65,8 +65,8 @@ def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
                 ax.set_xlabel("width")
         axes[number, 0].set_ylabel(f"{label}\n{grid.row_quantity}" if label else grid.row_quantity)
     _draw_colour_bars(bottom, summary, norms, joint)
-    if not complete:
-        bottom.legend(handles=[style.not_run_entry()], loc="outside lower center")
+    if handles:
+        bottom.legend(handles=handles, loc="outside lower center")
     return figure
 
 
@@ -95,8 +95,9 @@ def _draw_panel(ax: Axes, grid: CapacityGrid, panel: HeatMap, norm: Any, decimal
     is_weight = panel.quantity == "weight"
     texts = _weight_texts(grid, panel.rows) if is_weight else _gain_texts(grid, panel.rows, decimals)
     size = 6.5 if len(grid.widths) <= 3 else 5.5
-    values = grid.matrix(panel.rows, panel.quantity)
-    heatmaps.draw_heatmap(ax, values, texts, norm, COLOUR_MAPS[panel.quantity], size)
+    values, diverged, seeds = (grid.matrix(panel.rows, name) for name in (panel.quantity, "diverged", "seeds"))
+    diverged_texts = divergence.cells(values, diverged, seeds)
+    heatmaps.draw_heatmap(ax, values, texts, norm, COLOUR_MAPS[panel.quantity], size, diverged_texts)
 
 
 def _draw_colour_bars(parent: SubFigure, summary: pd.DataFrame, norms: dict[str, Any], joint: str) -> None:

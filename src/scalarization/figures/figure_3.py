@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from scalarization.plotting import conflicts, labels, style
+from scalarization.plotting import conflicts, divergence, labels, style
 
 PANEL_HEIGHT = 2.5
 COLUMNS = 2
@@ -41,6 +41,7 @@ def _draw_panel(ax: Axes, rows: pd.DataFrame) -> None:
         ax.set_title(conflicts.title(rows))
         style.mark_not_run(ax)
         return
+    rows = rows.assign(run=rows.groupby(["architecture", "variant", "seed"], dropna=False).ngroup())
     points = rows.dropna(subset=["percent", "validation"])
     by_rate = rows["lr"].nunique() > 1
     colours = conflicts.colours(rows["lr"] if by_rate else rows["width"])
@@ -58,16 +59,29 @@ def _draw_panel(ax: Axes, rows: pd.DataFrame) -> None:
             alpha=FIRST_OPACITY + (LAST_OPACITY - FIRST_OPACITY) * progress,
             linewidths=0,
         )
+    failed = points[points["run"].isin(rows.loc[rows["diverged"].fillna(False).astype(bool), "run"])]
+    last = failed.sort_values("epoch").groupby("run").tail(1)
+    divergence.mark_at(ax, last["validation"], last["percent"])
     fit = rows.iloc[0]
     if np.isfinite(fit["slope"]):
         x = np.array([points["validation"].min(), points["validation"].max()])
         ax.plot(x, fit["intercept"] + fit["slope"] * x, color="black", linewidth=1.0)
-    ax.set_title(f"{conflicts.title(rows)}\n{_correlation(fit)}")
-    metric = points["metric"].iloc[0]
+    ax.set_title("\n".join(filter(None, (conflicts.title(rows), _correlation(fit), _diverged(rows)))))
+    for axis, quantity in ((ax.xaxis, "validation"), (ax.yaxis, "percent")):
+        divergence.hide_ticks_without_values(axis, points[quantity])
+    metric = labels.metric_of(rows)
     ax.set(xlabel=f"validation {metric} [{labels.UNITS[metric]}]", ylabel=conflicts.CONFLICTS_LABEL)
 
 
+def _diverged(rows: pd.DataFrame) -> str:
+    """How many runs diverged; empty if none did."""
+    diverged = rows[rows["present"].astype(bool)].groupby("run")["diverged"].any()
+    return f"{diverged.sum()} of {len(diverged)} runs diverged" if diverged.any() else ""
+
+
 def _correlation(fit: pd.Series) -> str:
+    if fit["runs"] == 0:
+        return ""
     if not np.isfinite(fit["r"]):
         return "no correlation: all values are equal"
     runs = "1 run" if fit["runs"] == 1 else f"{fit['runs']} runs"
@@ -100,7 +114,10 @@ def _legend(rows: pd.DataFrame, narrow: bool) -> list[list[Line2D]]:
         for depth, marker in zip(sorted(rows["depth"].unique()), itertools.cycle(conflicts.MARKERS), strict=False)
     ]
     fit_entry = Line2D([], [], color="black", linewidth=1.0, label="linear fit")
-    last_entries = [fit_entry, *conflicts.not_run_entries(rows)]
+    diverged_entries = divergence.legend_entries(divergence.has_diverged(rows))
+    for entry in diverged_entries:
+        entry.set_label("last epoch before a run diverged")
+    last_entries = [fit_entry, *diverged_entries, *conflicts.not_run_entries(rows)]
     if narrow:
         return [colour_entries + size_entries, marker_entries + last_entries]
     return [colour_entries, size_entries, marker_entries, last_entries]

@@ -6,13 +6,14 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from scalarization.plotting import labels, style, task_sets
+from scalarization.plotting import divergence, labels, style, task_sets
 from scalarization.plotting.capacities import CapacityGrid, capacity_panels
 from scalarization.plotting.style import Look
 
@@ -69,9 +70,8 @@ def draw_trade_off(summary: pd.DataFrame, metadata: dict[str, Any], axis_label: 
     task = labels.TASK[metadata["setting"]]
     bar_label = f"$p$({x_tasks.pop()})" if len(x_tasks) == 1 else f"$p$ of the {task} on the horizontal axis"
     style.colour_bar(style.colour_bar_axes(bottom, 1)[0], style.weight_norm(), style.WEIGHT_MAP, bar_label)
-    bottom.legend(
-        handles=_legend(summary, metadata), loc="outside lower center", ncols=5, columnspacing=1.2, handletextpad=0.2
-    )
+    handles = _legend(summary, metadata)
+    bottom.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=1.2, handletextpad=0.2)
     return figure
 
 
@@ -80,6 +80,9 @@ def _draw_panel(ax: Axes, rows: pd.DataFrame, x_task: str, y_task: str, ticks: i
     baseline = points[points["method"] == "single"]
     joint = points[points["method"] != "single"].sort_values("weight_x", kind="stable")
     baseline_x, baseline_y = baseline["mean_x"].item(), baseline["mean_y"].item()
+    failed = joint[joint["mean_x"].isna() | joint["mean_y"].isna()]
+    crosses = [style.weight_colour(weight) for weight in failed["weight_x"]]
+    divergence.mark_in_corner(ax, crosses + ["black"] * bool(np.isnan(baseline_x) or np.isnan(baseline_y)))
     ax.axvline(baseline_x, **style.BASELINE_LINE)
     ax.axhline(baseline_y, **style.BASELINE_LINE)
     if rows["task"].nunique() == 2:  # with more tasks the weights have no order along a line
@@ -95,7 +98,7 @@ def _draw_panel(ax: Axes, rows: pd.DataFrame, x_task: str, y_task: str, ticks: i
             elinewidth=0.6,
             zorder=2,
         )
-    for point in joint.itertuples():
+    for point in joint.drop(failed.index).itertuples():
         marker, size = MARKERS[None if pd.isna(point.heuristic_x) else point.heuristic_x]
         ax.plot(
             point.mean_x,
@@ -112,6 +115,8 @@ def _draw_panel(ax: Axes, rows: pd.DataFrame, x_task: str, y_task: str, ticks: i
     ax.plot(baseline_x, baseline_y, **BASELINE_STAR, zorder=5)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10]))
+    divergence.hide_ticks_without_values(ax.xaxis, points["mean_x"])
+    divergence.hide_ticks_without_values(ax.yaxis, points["mean_y"])
 
 
 def _points(rows: pd.DataFrame, x_task: str, y_task: str) -> pd.DataFrame:
@@ -130,4 +135,5 @@ def _legend(summary: pd.DataFrame, metadata: dict[str, Any]) -> list[Line2D]:
         Line2D([], [], marker=MARKERS[heuristic][0], markersize=MARKERS[heuristic][1], label=name, **look)
         for heuristic, name in names.items()
     ]
-    return [*settings, Line2D([], [], **OPTIMUM_RING, label="$p^*$"), Line2D([], [], **BASELINE_STAR, label="SD")]
+    others = [Line2D([], [], **OPTIMUM_RING, label="$p^*$"), Line2D([], [], **BASELINE_STAR, label="SD")]
+    return [*settings, *others, *divergence.legend_entries(divergence.has_diverged(summary))]

@@ -16,6 +16,10 @@ def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
     """Draw the summary of ``analysis.figure_c`` like figure B, with the error of the best constant at each axis."""
     constants = summary.dropna(subset="constant").groupby("task")["constant"].first()
     metric = labels.metric_of(summary)
-    return draw_trade_off(
-        summary, metadata, lambda task: f"{labels.axis_label(task, metric)} (constant: {constants[task]:.2f})"
-    )
+
+    def axis_label(task: str) -> str:
+        label = labels.axis_label(task, metric)
+        # Without a run that did not diverge the constant is not known.
+        return f"{label} (constant: {constants[task]:.2f})" if task in constants else label
+
+    return draw_trade_off(summary, metadata, axis_label)

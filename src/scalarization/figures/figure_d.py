@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from scalarization.plotting import labels, style, task_sets
+from scalarization.plotting import divergence, labels, style, task_sets
 from scalarization.plotting.capacities import CapacityGrid, capacity_panels
 from scalarization.plotting.style import Look
 
@@ -84,7 +84,8 @@ def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
         _set_scale(axes[0, 0], block.rows)
     handles = [Line2D([], [], markersize=3.5, label=split, **look) for split, look in SPLIT_LOOKS.items()]
     handles.append(Line2D([], [], label="$p^*$, chosen on validation", **OPTIMUM_LINE))
-    bottom.legend(handles=handles, loc="center", ncols=3)
+    handles += divergence.legend_entries(divergence.has_diverged(summary))
+    bottom.legend(handles=handles, loc="center", ncols=len(handles))
     return figure
 
 
@@ -104,10 +105,12 @@ def _draw_panel(ax: Axes, block: TaskPanels, rows: pd.DataFrame) -> None:
     ax.axhline(0, color="black", linewidth=0.6)
     settings = rows[rows["task"] == block.x_task].drop_duplicates(SETTING)
     x = settings.set_index(SETTING)["weight"].rename("x")
-    ax.axvline(settings[settings["optimum"].astype(bool)]["weight"].iloc[0], **OPTIMUM_LINE)
-    for split, look in SPLIT_LOOKS.items():
+    for optimum in settings[settings["optimum"].astype(bool)]["weight"]:
+        ax.axvline(optimum, **OPTIMUM_LINE)
+    for line, (split, look) in enumerate(SPLIT_LOOKS.items()):
         points = rows[(rows["task"] == block.task) & (rows["split"] == split)].join(x, on=SETTING)
         points = points.sort_values("x", kind="stable")
+        divergence.mark_at_bottom(ax, points.loc[points["mean"].isna(), "x"], look["color"], line)
         ax.errorbar(
             points["x"],
             points["mean"],
@@ -129,3 +132,4 @@ def _set_scale(ax: Axes, rows: pd.DataFrame) -> None:
         ax.yaxis.set_minor_locator(NullLocator())
     else:
         ax.yaxis.set_major_locator(MaxNLocator(4))
+    divergence.hide_ticks_without_values(ax.yaxis, rows.loc[rows["present"].astype(bool), "mean"])

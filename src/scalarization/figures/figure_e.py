@@ -14,7 +14,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from scalarization.analysis import names
-from scalarization.plotting import style
+from scalarization.plotting import divergence, style
+from scalarization.plotting.labels import DIVERGED
 from scalarization.plotting.style import Look
 
 PANEL_HEIGHT = 1.25
@@ -66,7 +67,7 @@ class TaskSetPanels:
             self.panels[row, (*column, number)] = rows
         self.rows = sorted({row for row, _ in self.panels})
         self.columns = sorted({column for _, column in self.panels})
-        present = summary[summary["present"].astype(bool)].sort_values("task_number", kind="stable")
+        present = summary[summary["task"].notna()].sort_values("task_number", kind="stable")
         task_numbers = zip(present["task"], present["task_number"].astype(int), strict=True)
         #: Task -> colour.
         self.colours = {task: colours[number] for task, number in task_numbers}
@@ -109,6 +110,9 @@ def _draw_panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, Any]) -> None:
     ax.set(ylim=(0, 1), yticks=[0, 0.5, 1])
     if not rows["present"].all():
         style.mark_not_run(ax)
+        return
+    if rows["diverged"].any():
+        divergence.mark_panel(ax, f"all members {DIVERGED}")
         return
     interval_ends = [0, *rows.drop_duplicates("interval")["last_epoch"].astype(int)]
     weights = rows.pivot(index="interval", columns="task", values="weight")

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 
-from scalarization.plotting import labels, style
+from scalarization.plotting import divergence, labels, style
 
 #: Tasks per line.
 TASKS_PER_LINE = 2
@@ -50,11 +50,16 @@ def _draw_task(parent: SubFigure, axes: np.ndarray, rows: pd.DataFrame, examples
     for line, example in zip(axes, examples, strict=True):
         for ax, content in zip(line, CONTENTS, strict=False):
             row = rows[(rows["example"] == example) & (rows["content"] == content)].iloc[0]
+            if content != "target" and row["diverged"]:
+                divergence.mark_panel(ax)
+                ax.set_yticks([])
+                continue
             image = _draw_map(ax, row, limits)
             if content != "target":
                 ax.set_xlabel(f"L1 {row['l1']:.2f}", fontsize=6, labelpad=1)
     weight = rows[rows["content"] == "joint"]["weight"].iloc[0]
-    titles = (f"{rows['task'].iloc[0]}\ntarget", "SD", f"{joint} at $p^*$\n$p$ = {weight:.2g}")
+    p = "" if np.isnan(weight) else f"\n$p$ = {weight:.2g}"
+    titles = (f"{rows['task'].iloc[0]}\ntarget", "SD", f"{joint} at $p^*${p}")
     for ax, title in zip(axes[0], titles, strict=False):
         ax.set_title(title)
     if len(limits[0]) == 1:

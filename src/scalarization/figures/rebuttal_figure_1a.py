@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from scalarization.plotting import conflicts, style
+from scalarization.plotting import conflicts, divergence, style
 
 PANEL_HEIGHT = 2.2
 CAPACITY_COLUMNS = 3
@@ -40,6 +40,8 @@ def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
             _draw_lines(ax, rows, quantity, colours, looks)
             ax.set(xlabel="epoch", ylabel=label)
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+            if rows["present"].any():
+                divergence.hide_ticks_without_values(ax.yaxis, rows[quantity])
     conflicts.legend(bottom, "center", *legend)
     return figure
 
@@ -47,7 +49,10 @@ def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
 def _draw_lines(ax: Axes, rows: pd.DataFrame, quantity: str, colours: dict[float, str], looks: Looks) -> None:
     """Draw means over seeds, and bands of one standard deviation if there are several seeds."""
     for (architecture, lr), runs in rows[rows["present"]].groupby(["architecture", "lr"]):
-        values = runs.groupby("epoch")[quantity].agg(["mean", "std"])
+        # A mean over seeds ends where one of them diverged; the mean of the rest would be of other runs.
+        diverged = runs.groupby("epoch")["diverged"].any()
+        values = runs.groupby("epoch")[quantity].agg(["mean", "std"]).where(~diverged)
+        divergence.mark_at_bottom(ax, diverged.index[diverged][:1], colours[lr])
         ax.plot(values.index, values["mean"], color=colours[lr], linewidth=1.0, **looks[architecture])
         if values["std"].notna().any():
             low, high = values["mean"] - values["std"], values["mean"] + values["std"]
@@ -74,6 +79,9 @@ def _legend(summary: pd.DataFrame, colours: dict[float, str], looks: Looks) -> l
         Line2D([], [], color="0.3", linewidth=1.0, label=label, **looks[name])
         for name, label in zip(architectures["architecture"], architectures["label"], strict=True)
     ]
+    for entry in divergence.legend_entries(divergence.has_diverged(summary)):
+        entry.set_label("a run diverged")
+        lines.append(entry)
     lines += conflicts.not_run_entries(summary)
     longest = max(len(rates), math.ceil(len(lines) / CAPACITY_COLUMNS))
     return [rates, *(lines[first : first + longest] for first in range(0, len(lines), longest))]

@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from scalarization.plotting import labels, style
+from scalarization.plotting import divergence, labels, style
 from scalarization.plotting.style import Look
 
 #: Corners of the triangle: the first task is at the top, the second at the lower left, the third at the lower right.
@@ -68,7 +68,8 @@ def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
         unit = labels.UNITS[grid["metric"].iloc[0]]
         (bar,) = style.colour_bar_axes(bottom, 1)
         style.colour_bar(bar, norm, SCORE_MAP, f"validation average of the grid points [{unit}]")
-    bottom.legend(handles=_legend(num_intervals), loc="outside lower center", ncols=4, columnspacing=1.2)
+    legend = [*_legend(num_intervals), *divergence.legend_entries(divergence.has_diverged(summary))]
+    bottom.legend(handles=legend, loc="outside lower center", ncols=4, columnspacing=1.2)
     return figure
 
 
@@ -79,7 +80,7 @@ def points_of(weights: Any) -> np.ndarray:
 
 def score_norm(scores: pd.Series) -> Normalize:
     """Colour scale from the worst to the best grid point."""
-    if scores.empty:
+    if scores.isna().all():
         return Normalize(0, 1)
     low, high = scores.min(), scores.max()
     return Normalize(low, high) if high > low else Normalize(low - 0.5, high + 0.5)
@@ -104,11 +105,14 @@ def _draw_panel(ax: Axes, panel: Triangle, norm: Normalize, num_intervals: int) 
         style.write_not_run(ax)
         return
     _draw_triangle(ax, [task.replace("_", " ") for task in grid["tasks"].iloc[0]])
+    _draw_crosses(ax, grid)
+    grid = grid[grid["score"].notna()]
     x, y = points_of(grid["weights"]).T
     ax.scatter(x, y, c=grid["score"], cmap=SCORE_MAP, norm=norm, **GRID_POINT)
-    sign = -1 if grid["metric"].iloc[0] == "l1" else 1
-    best = int(np.argmax(sign * grid["score"].to_numpy()))
-    ax.scatter(x[best], y[best], **BEST_GRID_POINT)
+    sign = -1 if labels.metric_of(panel.grid) == "l1" else 1
+    if len(grid):
+        best = int(np.argmax(sign * grid["score"].to_numpy()))
+        ax.scatter(x[best], y[best], **BEST_GRID_POINT)
     _draw_search(ax, panel.search, num_intervals)
 
 
@@ -125,6 +129,13 @@ def _draw_search(ax: Axes, search: pd.DataFrame, num_intervals: int) -> None:
         ax.scatter(*points_of(new["weights"]).T, **look)
         on_policy = new[new["policy"].astype(bool)]
         ax.scatter(*points_of(on_policy["weights"]).T, **look | POLICY_POINT)
+    _draw_crosses(ax, search)
+
+
+def _draw_crosses(ax: Axes, rows: pd.DataFrame) -> None:
+    """Draw crosses at the weights of runs, or members, that diverged."""
+    failed = rows[rows["diverged"].astype(bool)]
+    divergence.mark_at(ax, *points_of(failed["weights"]).T)
 
 
 def _draw_triangle(ax: Axes, tasks: list[str]) -> None:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from scalarization.plotting import heatmaps, labels, style
+from scalarization.plotting import divergence, heatmaps, labels, style
 from scalarization.plotting.style import Look
 
 COLOUR_MAP = "cividis"
@@ -29,15 +29,19 @@ def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
     """Draw the summary of ``analysis.sweep``: one heat map, rows are learning rates, columns are epochs."""
     rates, epochs = sorted(summary["lr"].unique()), sorted(int(e) for e in summary["epochs"].unique())
     metric = labels.metric_of(summary)
-    mean, std = (_matrix(summary, name, rates, epochs) for name in ("mean", "std"))
+    mean, std, diverged, seeds = (
+        _matrix(summary, name, rates, epochs) for name in ("mean", "std", "diverged", "seeds")
+    )
     decimals = 1 if metric == "accuracy" else 3
-    norm = Normalize(np.nanmin(mean), np.nanmax(mean))
+    known = mean[~np.isnan(mean)]
+    norm = Normalize(known.min(), known.max()) if len(known) else Normalize(0, 1)
     heights = [0.9 + 0.36 * len(rates), 0.85]
     figure = style.new_figure(sum(heights))
     top, bottom = style.stack(figure, heights)
     ax = top.subplots()
     texts = heatmaps.cell_texts(mean, lambda cell: labels.format_mean(mean[cell], std[cell], decimals))
-    heatmaps.draw_heatmap(ax, mean, texts, norm, COLOUR_MAP, 7)
+    diverged_texts = divergence.cells(mean, diverged, seeds)
+    heatmaps.draw_heatmap(ax, mean, texts, norm, COLOUR_MAP, 7, diverged_texts)
     heatmaps.label_cells(ax, [f"{rate:g}" for rate in rates], [str(count) for count in epochs])
     ax.set(xlabel="epochs", ylabel="learning rate")
     first = summary.iloc[0]
@@ -45,12 +49,16 @@ def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
     _draw_frames(ax, summary, rates, epochs)
     (bar,) = style.colour_bar_axes(bottom, 1)
     style.colour_bar(bar, norm, COLOUR_MAP, f"validation {metric} [{labels.UNITS[metric]}], last epoch")
-    _draw_legend(bottom, complete=bool(summary["present"].all()) and not np.isnan(mean).any())
+    not_run = np.isnan(mean) & (diverged_texts == "")
+    _draw_legend(bottom, complete=not not_run.any())
     return figure
 
 
 def _best(summary: pd.DataFrame) -> str:
-    best = summary[summary["chosen"].fillna(False).astype(bool)].iloc[0]
+    chosen = summary[summary["chosen"].fillna(False).astype(bool)]
+    if chosen.empty:
+        return "every setting diverged"
+    best = chosen.iloc[0]
     if bool(best["recipe"]):
         return "the recipe is the best setting"
     return f"best at lr {best['lr']:g}, {int(best['epochs'])} epochs; the recipe differs"

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scalarization.config import MethodOptions, parse_options, suggestion
+from scalarization.config.messages import shortened
 from scalarization.errors import ConfigError
 from scalarization.methods import searched
 from scalarization.methods.info import CostFormulas, MethodInfo, check_simplex
@@ -29,7 +30,7 @@ __all__ = [
     "weight_settings",
 ]
 #: Modules of this package that are not named after a method.
-SUPPORT = frozenset({"base", "info", "searched"})
+SUPPORT = frozenset({"base", "info", "jacobian", "searched"})
 
 
 @functools.cache
@@ -64,7 +65,11 @@ def parse(name: str, options: dict[str, Any]) -> MethodOptions:
     Raises:
         ConfigError: The method or an option is unknown, or a value is not possible.
     """
-    return parse_options(name, load(name).options, options)
+    declared = load(name).options
+    if options and not declared.model_fields:
+        lines = (f"{name}.{key} = {shortened(value)}: method {name} has no options" for key, value in options.items())
+        raise ConfigError("\n".join(lines))
+    return parse_options(name, declared, options)
 
 
 def weight_settings(

@@ -29,9 +29,10 @@ class RotoGrad(FeatureMethod):
     passes, for gradients on all shared parameters, but RotoGrad needs them on the features only. In addition it
     computes T rotations of m x m and stores T m^2 numbers (and as many for each of the optimiser's moments).
 
-    One task: the rotation stays the identity, and the result is the task's own gradient. Under multi-domain learning,
-    where each sample has one task, v_n is parallel to g_tn and the rotations' gradient is 0 up to rounding, so only the
-    norms change.
+    The part of v_n that is parallel to g_tn itself does not turn R_t, because R_t^T g~_tn is longest in its own
+    direction. It is left out of v_n, so that rounding does not bring it back: an optimiser such as Adam enlarges any
+    gradient that is not exactly 0. One task, and multi-domain learning, where each sample has one task, thus keep the
+    rotations at the identity bit for bit. Only the norms then change; one task gets its own gradient.
 
     Args:
         num_tasks: Number of tasks T.
@@ -84,17 +85,19 @@ class RotoGrad(FeatureMethod):
         return (factors[:, None, None] * on_features).sum(0).to(gradients.dtype)
 
     def rotation_loss(self, gradients: Tensor, rotations: Tensor) -> Tensor:
-        """Scalar whose gradient trains the rotations: sum over tasks of -sum_n <R_t^T g~_tn, v_n>."""
+        """Scalar whose gradient trains the rotations: sum over tasks of -sum_n <R_t^T g~_tn, v_n>, see the class."""
         with torch.no_grad():
             on_features, norms = self._on_features(gradients, rotations)
             units = torch.where((norms == 0)[:, None, None], on_features, on_features / norms[:, None, None])
-            target = units.sum(0) / (norms != 0).sum().clamp(min=1)
+            # v_n without the part of the task itself, [T, N, m]. Where no other task has a gradient it is exactly 0.
+            targets = (units.sum(0) - units) / (norms != 0).sum().clamp(min=1)
             # sum_n <R^T g~_n, v_n> = sum_ij R_ij (sum_n g~_n v_n^T)_ij
-            outer = gradients.to(on_features.dtype).mT @ target
-        # The gradient of one task is exactly 0. A gradient that is 0 up to rounding would be enlarged by Adam.
-        return -(rotations * outer).sum() * (self.num_tasks > 1)
+            outer = gradients.to(on_features.dtype).mT @ targets
+        return -(rotations * outer).sum()
 
     def _on_features(self, gradients: Tensor, rotations: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients on features [T, N, m] and their norms [T]."""
         on_features = gradients.to(rotations.dtype) @ rotations.detach()
-        return on_features, torch.linalg.vector_norm(on_features, dim=(1, 2))
+        # In float32 the squares of small gradients would be 0.
+        norms = torch.linalg.vector_norm(on_features, dim=(1, 2), dtype=torch.float64)
+        return on_features, norms.to(on_features.dtype)

@@ -26,12 +26,11 @@ class AlignedMTLOptions(GradientOptions):
 
 
 def build(options: AlignedMTLOptions, num_tasks: int) -> Method:
-    """TorchJD's AlignedMTL with the mean over tasks."""
-    from torchjd.aggregation import AlignedMTL
+    """Our own solver: TorchJD's loses the gradients that are short beside others."""
+    from scalarization.methods._aligned_mtl import aligned
+    from scalarization.methods.base import SolvedMethod
 
-    from scalarization.methods.base import GramianAggregated
-
-    return GramianAggregated(AlignedMTL(scale_mode=options.scale_mode), include_heads=options.include_heads)
+    return SolvedMethod(lambda gradients: aligned(gradients, options.scale_mode), include_heads=options.include_heads)
 
 
 METHOD = MethodInfo(

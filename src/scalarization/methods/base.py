@@ -12,15 +12,17 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from torchjd.aggregation import Aggregator, GramianWeightedAggregator
+from scalarization.methods.jacobian import Gradients, gramian, locate, weighted_sum
 
-log = logging.getLogger(__name__)
+#: Attributes of a method that say how often its solver failed.
+COUNTS = ("calls", "failures", "failure", "reported")
+logger = logging.getLogger(__name__)
 
 
 class Method(nn.Module, ABC):
@@ -31,9 +33,17 @@ class Method(nn.Module, ABC):
     Attributes:
         lr_scale: Learning rate of the method's own parameters, as a fraction of the network's. They have no weight
             decay.
+        calls: How often a solver was asked for weights.
+        failures: How often it found none, so that the mean gradient was used.
+        failure: Why it found none, the last time.
+        reported: Whether it was logged that it found none.
     """
 
     lr_scale: float = 1.0
+    calls: int = 0
+    failures: int = 0
+    failure: str = ""
+    reported: bool = False
 
     def extra_state(self) -> dict[str, Any]:
         """State that a resumed run needs and :meth:`state_dict` lacks: tensors, numbers, and lists or dicts of them."""
@@ -44,6 +54,18 @@ class Method(nn.Module, ABC):
 
     def after_epoch(self) -> None:
         """Called at the end of every epoch."""
+
+    def report(self, run: str) -> None:
+        """Log that a solver failed, if one did and that was not logged before.
+
+        Args:
+            run: Name of the run.
+        """
+        if self.failures and not self.reported:
+            self.reported = True
+            message = "%s: the solver failed at %d of %d steps so far, which used the mean gradient: %s. %s"
+            later = "Later failures are not logged; the run file counts them"
+            logger.warning(message, run, self.failures, self.calls, self.failure, later, extra={"terminal": True})
 
 
 class LossMethod(Method):
@@ -134,21 +156,31 @@ class GradientMethod(Method):
         """
 
 
-class Aggregated(GradientMethod):
-    """A TorchJD aggregator as a method.
+class SolverError(ArithmeticError):
+    """A method's solver found no solution; the message says why."""
+
+
+class SolvedMethod(GradientMethod):
+    """The result is a weighted sum of the task gradients, with weights that depend on their lengths and angles only.
+
+    Lengths and angles are measured in float64 (:mod:`scalarization.methods.jacobian`). The weights are found on the
+    CPU, and the sum is added in float64.
+
+    The result is the mean over tasks, the step of uniform scalarization, in two cases: the gradients are all 0 or not
+    finite, or the solver fails. Failures are counted, see :class:`Method`.
 
     Args:
-        aggregator: Module from [T, P] to [P].
-        scale: Factor on its result as a function of T (``1 / T`` turns a sum over tasks into a mean, which makes a
-            step comparable with a step of uniform scalarization).
+        solve: From the gradients that are not 0 to coefficients [n] of their directions, float64. It raises
+            :class:`SolverError` or LinAlgError if it fails; coefficients that are not finite are a failure, too.
+        scale: Factor on the result.
         include_heads: See :class:`GradientMethod`.
     """
 
     def __init__(
-        self, aggregator: Aggregator, scale: Callable[[int], float] = lambda count: 1.0, include_heads: bool = False
+        self, solve: Callable[[Gradients], np.ndarray], scale: float = 1.0, include_heads: bool = False
     ) -> None:
         super().__init__(include_heads)
-        self.aggregator = aggregator
+        self.solve = solve
         self.scale = scale
 
     @torch.no_grad()
@@ -156,81 +188,42 @@ class Aggregated(GradientMethod):
         """From task gradients [T, P] to one gradient [P]."""
         if len(jacobian) == 1:
             return jacobian[0].clone()
-        return self.aggregator(jacobian) * self.scale(len(jacobian))
+        weights = self.weights(jacobian)
+        if weights is None:
+            weights = torch.full((len(jacobian),), 1 / len(jacobian), dtype=torch.float64)
+        return weighted_sum(weights, jacobian)
 
-
-class GramianAggregated(GradientMethod):
-    """A TorchJD aggregator as a method whose result is a weighted sum of the rows, with weights from their Gramian.
-
-    The aggregator gets the Gramian only: on the CPU in float64 (it is T x T, and the solvers run there anyway) and
-    divided by its trace. The weights of these aggregators do not depend on the common scale of the gradients, but
-    TorchJD's thresholds do: below a summed squared norm of 1e-4 its CAGrad returns 0, and training would stop.
-
-    The result is the mean over tasks, the step of uniform scalarization, in two cases: the Gramian is 0 or not finite,
-    or the solver fails. Failures are counted in :attr:`failed`, and the first failure is logged.
-
-    Args:
-        aggregator: Module from [T, P] to [P].
-        scale: Factor on its weights, see :class:`Aggregated`.
-        include_heads: See :class:`GradientMethod`.
-        failures: Exceptions that the aggregator raises when its solver fails.
-    """
-
-    def __init__(
-        self,
-        aggregator: GramianWeightedAggregator,
-        scale: Callable[[int], float] = lambda count: 1.0,
-        include_heads: bool = False,
-        failures: tuple[type[Exception], ...] = (),
-    ) -> None:
-        super().__init__(include_heads)
-        self.aggregator = aggregator
-        self.scale = scale
-        self.failures = failures
-        self.failed = 0
-
-    @torch.no_grad()
-    def forward(self, jacobian: Tensor) -> Tensor:
-        """From task gradients [T, P] to one gradient [P]."""
-        if len(jacobian) == 1:
-            return jacobian[0].clone()
-        return self.weights(jacobian @ jacobian.T) @ jacobian
-
-    @torch.no_grad()
-    def weights(self, gramian: Tensor) -> Tensor:
-        """From the Gramian [T, T] of task gradients to the weights [T] of their sum."""
-        count = len(gramian)
-        small = gramian.to("cpu", torch.float64)
-        trace = small.trace()
-        weights = torch.full((count,), 1 / count, dtype=torch.float64)
-        if 0 < trace < torch.inf:
-            try:
-                solution = self.aggregator.gramian_weighting(small / trace) * self.scale(count)
-            except self.failures as error:
-                self._fail(repr(error))
-            else:
-                if solution.isfinite().all():
-                    weights = solution
-                else:
-                    self._fail(f"weights {solution.tolist()}")
-        return weights.to(gramian)
+    def weights(self, jacobian: Tensor) -> Tensor | None:
+        """From task gradients [T, P] to the weights of their sum, float64 [T] on the CPU; None: those of the mean."""
+        gram = gramian(jacobian).to("cpu")
+        if not gram.isfinite().all() or not gram.any():
+            return None
+        self.calls += 1
+        try:
+            gradients = locate(jacobian, gram)
+            coefficients = self.solve(gradients)
+        except (SolverError, np.linalg.LinAlgError, torch.linalg.LinAlgError) as error:
+            self._fail(str(error))
+            return None
+        if not np.isfinite(coefficients).all():
+            self._fail("weights that are not finite")
+            return None
+        weights = np.zeros(len(jacobian))
+        weights[gradients.present] = self.scale * coefficients / gradients.norms
+        return torch.from_numpy(weights)
 
     def _fail(self, reason: str) -> None:
-        if not self.failed:
-            log.warning(
-                "%s failed, so this step uses the mean gradient; later failures are not logged: %s",
-                self.aggregator,
-                reason,
-            )
-        self.failed += 1
+        self.failures += 1
+        self.failure = reason
 
     def extra_state(self) -> dict[str, Any]:
-        """Number of failures."""
-        return {"failed": self.failed}
+        """Numbers of calls and of failures, and what was said of them."""
+        return {name: getattr(self, name) for name in COUNTS}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`extra_state` returned."""
-        self.failed = state["failed"]
+        for name in COUNTS:
+            setattr(self, name, state[name])
 
 
 class FeatureMethod(Method):

@@ -20,7 +20,7 @@ class CAGradOptions(GradientOptions):
     """Options of CAGrad."""
 
     c: NotNegative = Field(
-        0.5, description="Radius of the ball, relative to the norm of the mean gradient (0.5 as published)."
+        0.5, le=10, description="Radius of the ball, relative to the norm of the mean gradient (0.5 as published)."
     )
     rescale: bool = Field(
         True,
@@ -29,23 +29,16 @@ class CAGradOptions(GradientOptions):
 
 
 def build(options: CAGradOptions, num_tasks: int) -> Method:
-    """TorchJD's CAGrad. If the solver fails, the result is the mean gradient.
+    """Our own solver, which is exact; TorchJD's gives 0 near Pareto-stationary points.
 
     One task gets its own gradient, as under every method. By the definition, in which g_w is g_0, it would be
     (1 + c) / (1 + c^2) times that gradient (1.2 times for c = 0.5).
-
-    Raises:
-        ImportError: TorchJD's extra ``cagrad`` is not installed.
     """
-    from cvxpy.error import SolverError
-    from torchjd.aggregation import CAGrad
-
-    from scalarization.methods.base import GramianAggregated
+    from scalarization.methods._cagrad import conflict_averse
+    from scalarization.methods.base import SolvedMethod
 
     scale = 1 / (1 + options.c**2) if options.rescale else 1.0
-    # A solver that gives up without raising an error leaves None as weights, and a product with None raises TypeError.
-    failures = (SolverError, TypeError, ValueError)
-    return GramianAggregated(CAGrad(options.c), lambda count: scale, options.include_heads, failures)
+    return SolvedMethod(lambda gradients: conflict_averse(gradients, options.c), scale, options.include_heads)
 
 
 METHOD = MethodInfo(

@@ -20,7 +20,10 @@ class DWAOptions(MethodOptions):
     """Options of DWA."""
 
     temperature: Positive = Field(
-        2.0, description="Temperature of the softmax (2 as published); a higher one makes weights more equal."
+        2.0,
+        ge=0.01,
+        le=1e6,
+        description="Temperature of the softmax (2 as published); a higher one makes weights more equal.",
     )
     reduction: Literal["mean", "sum"] = Field(
         "mean",

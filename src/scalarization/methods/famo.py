@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 class FAMOOptions(MethodOptions):
     """Options of FAMO."""
 
-    lr: NotNegative = Field(0.025, description="Learning rate of the Adam optimiser of the logits (as published).")
+    lr: NotNegative = Field(
+        0.025, le=1000, description="Learning rate of the Adam optimiser of the logits (as published)."
+    )
     weight_decay: NotNegative = Field(
-        1e-3, description="Weight decay of the Adam optimiser of the logits (as published)."
+        1e-3, le=1000, description="Weight decay of the Adam optimiser of the logits (as published)."
     )
 
 

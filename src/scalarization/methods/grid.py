@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field
 
-from scalarization.config import Fraction, MethodOptions, Positive, UniqueList
+from scalarization.config import Fraction, MethodOptions, Positive, UniqueList, limits
 from scalarization.errors import ConfigError
 from scalarization.methods.info import SCALARIZATION, CostFormulas, MethodInfo, check_simplex
 
 Point = Annotated[list[Fraction], Field(min_length=1)]
+#: Decimals in which two weight settings must differ.
+DECIMALS = 9
 
 
 class GridOptions(MethodOptions):
@@ -39,8 +42,18 @@ def weight_settings(options: GridOptions, tasks: Sequence[str], sizes: Mapping[s
         Weight vectors, each of the length of ``tasks``.
 
     Raises:
-        ConfigError: The options do not fit the tasks, or a point is off the simplex.
+        ConfigError: The options do not fit the tasks, a point is off the simplex, or two points are the same.
     """
+    points = _points(options, tasks)
+    rounded: dict[tuple[float, ...], list[float]] = {}
+    for point in points:
+        other = rounded.setdefault(tuple(round(weight, DECIMALS) for weight in point), point)
+        if other is not point:
+            raise ConfigError(f"weights {other} and {point} are the same to {DECIMALS} decimals; leave one of them out")
+    return points
+
+
+def _points(options: GridOptions, tasks: Sequence[str]) -> list[list[float]]:
     if sum(value is not None for value in (options.p1, options.points, options.simplex_step)) != 1:
         raise ConfigError(f"grid needs exactly one of {', '.join(GridOptions.model_fields)}")
     if options.p1 is not None:
@@ -66,9 +79,14 @@ def simplex_points(step: float, num_tasks: int) -> list[list[float]]:
         Weight vectors in lexicographical order.
 
     Raises:
-        ConfigError: 1 is not a multiple of ``step``, or no interior point exists.
+        ConfigError: 1 is not a multiple of ``step``, no interior point exists, or there are too many.
     """
     parts = round(1 / step)
+    if parts >= num_tasks and (count := math.comb(parts - 1, num_tasks - 1)) > limits.WEIGHT_SETTINGS:
+        points = f"{count:,}" if count < 10**15 else "more than 10^15"
+        raise ConfigError(
+            f"grid.simplex_step = {step}: {points} points on {num_tasks} tasks; at most {limits.WEIGHT_SETTINGS:,}"
+        )
     if abs(parts * step - 1) > 1e-9:
         raise ConfigError(f"grid.simplex_step = {step}: 1 must be a multiple of it")
     if parts < num_tasks:

@@ -11,12 +11,11 @@ if TYPE_CHECKING:
 
 
 def build(options: GradientOptions, num_tasks: int) -> Method:
-    """TorchJD's IMTLG, generalised to linearly dependent gradients. Weights may be negative."""
-    from torchjd.aggregation import IMTLG
+    """Our own solver: TorchJD's loses all digits where the norms of gradients differ much. Weights may be negative."""
+    from scalarization.methods._imtl_g import impartial
+    from scalarization.methods.base import SolvedMethod
 
-    from scalarization.methods.base import GramianAggregated
-
-    return GramianAggregated(IMTLG(), include_heads=options.include_heads)
+    return SolvedMethod(impartial, include_heads=options.include_heads)
 
 
 METHOD = MethodInfo(

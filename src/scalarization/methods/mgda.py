@@ -4,29 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from scalarization.config import Count, Positive
 from scalarization.methods.info import GRADIENT_BASED, CostFormulas, GradientOptions, MethodInfo
 
 if TYPE_CHECKING:
     from scalarization.methods.base import Method
 
 
-class MGDAOptions(GradientOptions):
-    """Options of MGDA."""
+def build(options: GradientOptions, num_tasks: int) -> Method:
+    """Our own solver, which is exact; TorchJD's, the Frank-Wolfe algorithm, stops percents away."""
+    from scalarization.methods._mgda import shortest
+    from scalarization.methods.base import SolvedMethod
 
-    epsilon: Positive = Field(0.001, description="Step size below which the Frank-Wolfe algorithm stops.")
-    max_iters: Count = Field(100, description="Maximum number of iterations of the Frank-Wolfe algorithm.")
-
-
-def build(options: MGDAOptions, num_tasks: int) -> Method:
-    """TorchJD's MGDA: exact for two tasks, the Frank-Wolfe algorithm for more."""
-    from torchjd.aggregation import MGDA
-
-    from scalarization.methods.base import GramianAggregated
-
-    return GramianAggregated(MGDA(options.epsilon, options.max_iters), include_heads=options.include_heads)
+    return SolvedMethod(shortest, include_heads=options.include_heads)
 
 
 METHOD = MethodInfo(
@@ -35,8 +24,8 @@ METHOD = MethodInfo(
     group=GRADIENT_BASED,
     kind="gradient",
     description="MGDA (Desideri 2012, Sener and Koltun 2018): the shortest convex combination of the tasks' gradients.",
-    options=MGDAOptions,
-    formulas=CostFormulas("1", "T", "T^2, Frank-Wolfe", "T"),
+    options=GradientOptions,
+    formulas=CostFormulas("1", "T", "T^2, solver", "T"),
     build=build,
     rank=5,
 )

@@ -22,12 +22,12 @@ class PCGradOptions(GradientOptions):
 
 
 def build(options: PCGradOptions, num_tasks: int) -> Method:
-    """TorchJD's PCGrad."""
-    from torchjd.aggregation import PCGrad
+    """TorchJD's PCGrad, on scalar products in float64."""
+    from scalarization.methods._pcgrad import projected
+    from scalarization.methods.base import SolvedMethod, reduction_scale
 
-    from scalarization.methods.base import GramianAggregated, reduction_scale
-
-    return GramianAggregated(PCGrad(), reduction_scale(options.reduction), options.include_heads)
+    scale = reduction_scale(options.reduction)
+    return SolvedMethod(lambda gradients: projected(gradients, scale), include_heads=options.include_heads)
 
 
 METHOD = MethodInfo(

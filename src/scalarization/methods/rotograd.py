@@ -18,6 +18,7 @@ class RotoGradOptions(MethodOptions):
 
     rotation_lr: NotNegative = Field(
         0.1,
+        le=1000,
         description="Learning rate of the rotations, as a fraction of the network's (our choice; published: smaller "
         "than the network's).",
     )

@@ -12,11 +12,14 @@ from typing import TypeVar
 
 from scalarization.benchmarks import BenchmarkInfo
 from scalarization.config import Config, Preset, suggestion
+from scalarization.config.messages import one_line
 from scalarization.errors import ConfigError
-from scalarization.plan import artifacts, expand, packing
+from scalarization.plan import artifacts, expand, packing, sizes
 from scalarization.plan.cells import Cell, Profile, Search, Shard
-from scalarization.plan.paths import Paths
+from scalarization.plan.paths import Paths, check_names, check_sessions
+from scalarization.plan.populations import expand_searches
 from scalarization.plan.problems import Problems
+from scalarization.plan.scope import Scope, check_preset
 from scalarization.plan.selection import check_selection, select, selects, selects_benchmark
 
 T = TypeVar("T")
@@ -76,6 +79,10 @@ class Plan:
         cell_name = name.partition("@")[0]
         return self._lookup(name, {shard.name: shard for shard in self.shards(self.cell(cell_name))}, "no shard")
 
+    def shards_named(self, name: str) -> list[Shard]:
+        """What ``train --cell`` trains: one shard, or all shards of a cell; ConfigError if there are none."""
+        return self.shards(self.cells[name]) if name in self.cells else [self.shard(name)]
+
     def shards(self, cell: Cell) -> list[Shard]:
         """The shards in which a cell is trained."""
         return packing.shards_of(cell, self.preset.jobs.runs_per_job)
@@ -87,7 +94,7 @@ class Plan:
 
     def _lookup(self, name: str, known: Mapping[str, T], problem: str) -> T:
         if name not in known:
-            raise ConfigError(f"{self.config.preset_file}: {problem} {name}; {suggestion(name, known)}")
+            raise ConfigError(f"{self.config.preset_file}: {problem} {one_line(name)}; {suggestion(name, known)}")
         return known[name]
 
 
@@ -98,9 +105,9 @@ def load_plan(config: Config) -> Plan:
         ConfigError: The preset names something unknown or impossible; the message gives file, key and value.
     """
     problems = Problems(config.preset_file)
-    scope = expand.Scope(config, expand.check_benchmarks(config, problems), problems)
+    scope = Scope(config, check_preset(config, problems), problems)
     problems.raise_if_any()
-    all_searches = expand.expand_searches(scope)
+    all_searches = expand_searches(scope)
     problems.raise_if_any()
     preset = config.preset
     experiments = {
@@ -114,6 +121,10 @@ def load_plan(config: Config) -> Plan:
     profiles = {name: expand.expand_profile(scope, name, options) for name, options in preset.profiles.items()}
     cells = expand.unite(scope, "experiments", experiments)
     counted = expand.unite(scope, "conflicts", conflicts)
+    check_names("experiments", experiments, problems)
+    check_names("conflicts", conflicts, problems)
+    check_sessions(all_searches.values(), problems)
+    sizes.check_images((*cells.values(), *counted.values()), all_searches.values(), problems)
     artifacts.check_artifacts(preset, scope.benchmarks, experiments, conflicts, all_searches, problems)
     problems.raise_if_any()
     check_selection(config, [*cells.values(), *counted.values()], problems)

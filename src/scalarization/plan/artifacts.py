@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 CAPTIONS = ROOT / "workflow" / "report"
 #: What a kind reads: run files (and searches); those and predictions; conflict files; the prepared store; a profile.
 Reads = Literal["runs", "examples", "conflicts", "store", "profile"]
+#: Keys of an artifact that name what it is made of.
+SOURCES = ("experiment", "experiments", "conflicts", "searches", "profile")
+#: What a kind needs: alternatives, of each of which exactly one key must be given. All other keys are refused.
+Needs = tuple[tuple[str, ...], ...]
+EXPERIMENT: Needs = (("experiment",),)
+EXPERIMENTS: Needs = (("experiment", "experiments"),)
+SEARCHES: Needs = (("searches",),)
+CONFLICTS: Needs = (("conflicts",),)
+PROFILE: Needs = (("profile",),)
 
 
 @dataclass(frozen=True)
@@ -69,15 +78,19 @@ class ArtifactKind:
         name: Name of the module, of the drawing's module in ``figures`` or ``tables``, and of the caption.
         output: ``figure`` or ``table``.
         reads: What it is summarised from.
+        needs: Which keys of an artifact name what it is made of.
         summarize: (plan, artifact) -> summary.
         preconditions: Checked for the whole preset when it is planned.
+        columns: Columns of the summary and their types; a summary without one of them is not drawn. Empty: any.
     """
 
     name: str
     output: Literal["figure", "table"]
     reads: Reads
+    needs: Needs
     summarize: Callable[[Plan, str], pd.DataFrame]
     preconditions: tuple[Precondition, ...] = field(default=())
+    columns: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def caption(self) -> Path:
@@ -117,19 +130,27 @@ def load_kind(name: str) -> ArtifactKind:
     return kind
 
 
+def options_of(plan: Plan, artifact: str) -> ArtifactOptions:
+    """What the preset says of an artifact; ConfigError if it says nothing."""
+    known = plan.preset.artifacts
+    if artifact not in known:
+        raise ConfigError(f"{plan.config.preset_file}: no artifact '{artifact}'; {suggestion(artifact, known)}")
+    return known[artifact]
+
+
 def kind_of(plan: Plan, artifact: str) -> ArtifactKind:
     """The kind of an artifact of the preset."""
-    return load_kind(plan.preset.artifacts[artifact].kind or artifact)
+    return load_kind(options_of(plan, artifact).kind or artifact)
 
 
 def experiments_of(plan: Plan, artifact: str) -> list[str]:
     """The experiments that an artifact queries; none if it is about a profile or conflicts."""
-    return _experiments(plan.preset.artifacts[artifact])
+    return _experiments(options_of(plan, artifact))
 
 
 def conflicts_of(plan: Plan, artifact: str) -> list[str]:
     """The keys of `conflicts` that an artifact queries."""
-    return plan.preset.artifacts[artifact].conflicts or []
+    return options_of(plan, artifact).conflicts or []
 
 
 def cells_of(plan: Plan, artifact: str) -> list[Cell]:
@@ -145,7 +166,7 @@ def cells_of(plan: Plan, artifact: str) -> list[Cell]:
 
 def planned_searches(plan: Plan, artifact: str) -> list[Search]:
     """The searches that an artifact queries in the whole preset, in the order in which it lists them."""
-    return _searches(plan.preset.artifacts[artifact], plan.all_searches)
+    return _searches(options_of(plan, artifact), plan.all_searches)
 
 
 def searches_of(plan: Plan, artifact: str) -> list[Search]:
@@ -168,7 +189,7 @@ def inputs_of(plan: Plan, artifact: str) -> list[Path]:
     """The files that an artifact is summarised from."""
     kind, cells, paths = kind_of(plan, artifact), cells_of(plan, artifact), plan.paths
     if kind.reads == "profile":
-        return [paths.profile_file(plan.preset.artifacts[artifact].profile or "")]
+        return [paths.profile_file(options_of(plan, artifact).profile or "")]
     if kind.reads == "store":
         # What the tasks or domains are is known from the data; nothing needs to be trained for it.
         return [paths.store_file(benchmark) for benchmark in dict.fromkeys(cell.benchmark for cell in cells)]
@@ -198,11 +219,12 @@ def check_artifacts(
     complete = not problems
     for artifact, options in preset.artifacts.items():
         key = f"artifacts.{artifact}"
-        messages = list(_source_problems(preset, options))
         try:
             kind = load_kind(options.kind or artifact)
         except ConfigError as error:
-            messages.append(("", str(error)))
+            problems.add(key, str(error))
+            continue
+        messages = list(_wrong_keys(kind, options)) or list(_unknown_names(preset, options))
         for name, message in messages:
             problems.add(f"{key}.{name}" if name else key, message)
         if messages or not complete:
@@ -223,19 +245,30 @@ def check_artifacts(
                 break  # the others may rest on it
 
 
-def _source_problems(preset: Preset, options: ArtifactOptions) -> Iterable[tuple[str, str]]:
-    """Key and message of everything that is wrong with what an artifact names."""
-    sources = sum(s is not None for s in (options.experiment, options.experiments, options.profile, options.conflicts))
-    if sources > 1 or not (sources or options.searches):
-        yield (
-            "",
-            "give exactly one of experiment, experiments, profile, conflicts; or searches, alone or with them",
-        )
+def _wrong_keys(kind: ArtifactKind, options: ArtifactOptions) -> Iterable[tuple[str, str]]:
+    """Key and message of everything that a kind needs and does not get, or gets and does not need."""
+    given = [key for key in SOURCES if key in options.describe()]
+    for keys in kind.needs:
+        named = " or ".join(f"'{key}'" for key in keys)
+        if not any(key in given for key in keys):
+            yield "", f"key {named} is missing"
+        elif all(key in given for key in keys) and len(keys) > 1:
+            yield "", f"give {named}, not both"
+    needed = [key for keys in kind.needs for key in keys]
+    for key in given:
+        if key not in needed:
+            needs = " and ".join(" or ".join(keys) for keys in kind.needs)
+            yield key, f"kind {kind.name} is not made of {key}, but of {needs}; leave it out"
+
+
+def _unknown_names(preset: Preset, options: ArtifactOptions) -> Iterable[tuple[str, str]]:
+    """Key and message of everything that an artifact names and the preset does not have."""
     named: tuple[tuple[str, list[str], Mapping[str, object]], ...] = (
         ("searches", options.searches or [], preset.searches),
-        ("experiment", _experiments(options), preset.experiments),
+        ("experiment", [options.experiment] if options.experiment is not None else [], preset.experiments),
+        ("experiments", options.experiments or [], preset.experiments),
         ("conflicts", options.conflicts or [], preset.conflicts),
-        ("profile", [options.profile] if options.profile else [], preset.profiles),
+        ("profile", [options.profile] if options.profile is not None else [], preset.profiles),
     )
     for key, names, known in named:
         for name in names:
@@ -244,7 +277,7 @@ def _source_problems(preset: Preset, options: ArtifactOptions) -> Iterable[tuple
 
 
 def _experiments(options: ArtifactOptions) -> list[str]:
-    return options.experiments or ([options.experiment] if options.experiment else [])
+    return options.experiments or ([] if options.experiment is None else [options.experiment])
 
 
 def _searches(options: ArtifactOptions, searches: Mapping[str, Search]) -> list[Search]:

@@ -12,7 +12,8 @@ from typing import Any
 
 from scalarization import methods
 from scalarization.architectures import Architecture
-from scalarization.specification import Specification
+from scalarization.benchmarks import SPLITS
+from scalarization.specification import DenseOutputs, DomainOutputs, Specification
 from scalarization.weights import WeightSchedule
 
 
@@ -74,6 +75,23 @@ class Cell:
     def counts_conflicts(self) -> bool:
         """Whether gradient conflicts are counted during training; such cells have a tree of files of their own."""
         return self.specification.count_every is not None
+
+    @property
+    def has_examples(self) -> bool:
+        """Whether its runs leave predictions to be looked at."""
+        return isinstance(self.specification.outputs, DenseOutputs) and not self.counts_conflicts
+
+    @property
+    def evaluations(self) -> frozenset[tuple[int, str, str]]:
+        """Epoch, split and task of everything that a run of it is evaluated on; see docs/run-files.md."""
+        specification = self.specification
+        outputs, epochs, every = specification.outputs, specification.epochs, specification.recipe.eval_every
+        at_the_end = outputs.evaluated if isinstance(outputs, DomainOutputs) else self.tasks
+        evaluations = {(epochs, split, task) for split in SPLITS for task in at_the_end}
+        for epoch in (*range(every, epochs, every), epochs):
+            evaluations.add((epoch, "batches", "average"))
+            evaluations.update((epoch, split, task) for split in ("train_subset", "validation") for task in self.tasks)
+        return frozenset(evaluations)
 
     def weight_schedule(self, run: Run) -> WeightSchedule:
         """The weights of one of its runs over the epochs."""

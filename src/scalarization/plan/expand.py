@@ -1,119 +1,42 @@
-"""From a preset to cells, searches and measurements. Mistakes are collected, nothing is written."""
+"""From a preset to cells and measurements. Mistakes are collected, nothing is written."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import NamedTuple
 
-from scalarization import architectures, benchmarks, methods
+from scalarization import methods
 from scalarization.architectures import Architecture
-from scalarization.benchmarks import BenchmarkInfo
 from scalarization.benchmarks.base import AttributeLabels, MapLabels
-from scalarization.config import Benchmark, Changes, Config, MethodOptions, Model, Recipe, changed, suggestion
-from scalarization.config.models import Architectures, ConflictCount, Experiment, Grid, ProfileOptions, SearchOptions
+from scalarization.config import Changes, MethodOptions, suggestion
+from scalarization.config.models import ConflictCount, Experiment, Grid, ProfileOptions
 from scalarization.config.training import Variant
 from scalarization.errors import ConfigError
 from scalarization.methods.searched import SearchedOptions
 from scalarization.plan.cells import Cell, Profile, Run, Search
-from scalarization.plan.problems import Problems
-from scalarization.specification import SearchReference, Specification
+from scalarization.plan.redundant import check_cells
+from scalarization.plan.scope import Scope, check_architecture, method_options, named_tasks, possible_architectures
+from scalarization.plan.settings import Settings, settings_of
+from scalarization.specification import SearchReference
 
 
-@dataclass(frozen=True)
-class Scope:
-    """What every part of a preset is expanded with.
-
-    Attributes:
-        config: Knobs and preset.
-        benchmarks: Benchmark of the preset -> what it declares.
-        problems: Collects mistakes.
-    """
-
-    config: Config
-    benchmarks: Mapping[str, BenchmarkInfo]
-    problems: Problems
-
-    def benchmark(self, name: str, key: str) -> Benchmark | None:
-        """What the preset says of a benchmark; None, and a problem, if it says nothing."""
-        known = self.config.preset.benchmarks
-        if name not in known:
-            self.problems.add(f"{key}.benchmark", f"'{name}' is not configured; {suggestion(name, known)}")
-        return known.get(name)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Recipe, model and length of a training, with the changes of a variant or a search applied.
+class _TaskSet(NamedTuple):
+    """What is trained jointly under a method.
 
     Attributes:
-        recipe: How it is trained.
-        model: Options of the backbone, of all families.
-        epochs: Epochs.
-        steps_per_epoch: Steps of each of them.
-        fraction: Part of the training set that an epoch is a pass over; None: all of it.
+        name: Name of the task set.
+        tasks: Its tasks or domains.
+        weights: Its weight settings.
     """
 
-    recipe: Recipe
-    model: Model
-    epochs: int
-    steps_per_epoch: int
-    fraction: float | None
+    name: str
+    tasks: tuple[str, ...]
+    weights: list[list[float]]
 
-
-def check_benchmarks(config: Config, problems: Problems) -> dict[str, BenchmarkInfo]:
-    """What each benchmark of a preset declares; those that do not exist are left out."""
-    infos = {}
-    for name, options in config.preset.benchmarks.items():
-        key = f"benchmarks.{name}"
-        try:
-            info = benchmarks.load(name)
-        except ConfigError as error:
-            problems.add(key, str(error))
-            continue
-        infos[name] = info
-        for domain in options.domains:
-            if domain not in info.domains:
-                problems.add(f"{key}.domains", f"'{domain}' is unknown; {suggestion(domain, info.domains)}")
-        maps = info.labels.formats if isinstance(info.labels, MapLabels) else {}
-        for task in options.tasks or ():
-            if task not in maps:
-                problems.add(f"{key}.tasks", f"'{task}' is unknown; {suggestion(task, maps)}")
-        if options.reference not in options.domains:
-            problems.add(f"{key}.reference", f"'{options.reference}' is not among its domains")
-    return infos
-
-
-def settings_of(scope: Scope, benchmark: str, changes: Changes, key: str, fraction: float | None = None) -> Settings:
-    """Recipe, model and length of a training.
-
-    Args:
-        scope: The preset.
-        benchmark: Name of the benchmark.
-        changes: What differs from its recipe and model.
-        key: Where the changes stand, for messages.
-        fraction: Part of the training set; an epoch is a pass over that much of it.
-    """
-    options, info = scope.config.preset.benchmarks[benchmark], scope.benchmarks[benchmark]
-    recipe, model = changed(options.recipe, changes.recipe), changed(options.model, changes.model)
-    if recipe.warmup_epochs >= recipe.epochs:
-        message = f"warmup_epochs = {recipe.warmup_epochs} leaves none of the {recipe.epochs} epochs after it"
-        scope.problems.add(key, message)
-    if recipe.augmentation.randaugment and isinstance(info.labels, MapLabels):
-        place = f"benchmarks.{benchmark}.recipe.augmentation.randaugment"
-        scope.problems.add(place, "maps would have to be transformed with the images; leave it out")
-    if recipe.augmentation.resized_crop is not None and not info.encoded:
-        scope.problems.add(
-            key,
-            f"augmentation.resized_crop = {recipe.augmentation.resized_crop} is for benchmarks whose images are "
-            f"decoded while training, and {benchmark} is none of them; use crop_padding",
-        )
-    epoch_images = info.domains[options.reference].train_images
-    if recipe.steps_per_epoch is not None:
-        epoch_images = recipe.steps_per_epoch * recipe.batch_size
-    steps = math.ceil(epoch_images * (fraction or 1) / recipe.batch_size)
-    return Settings(recipe, model, recipe.epochs, steps, fraction)
+    def runs(self, seeds: int) -> tuple[Run, ...]:
+        """Every weight setting with every seed."""
+        return tuple(Run(n, seed, tuple(weights)) for n, weights in enumerate(self.weights) for seed in range(seeds))
 
 
 def expand_experiment(scope: Scope, key: str, experiment: Experiment, searches: Mapping[str, Search]) -> list[Cell]:
@@ -125,26 +48,24 @@ def expand_experiment(scope: Scope, key: str, experiment: Experiment, searches: 
         experiment: What the preset says of it.
         searches: All searches of the preset, by name.
     """
+    given = {m: method_options(scope, f"{key}.methods", m, o) for m, o in experiment.methods.items()}
+    options_of = {method: options for method, options in given.items() if options is not None}
     cells: dict[str, Cell] = {}
-    for method, given in experiment.methods.items():
-        options = _method_options(scope, f"{key}.methods", method, given)
-        if options is None:
-            continue
-        for variant, cell in _grid_cells(scope, key, experiment, method, options):
-            if isinstance(options, SearchedOptions):
-                reference = _search_reference(scope, key, method, options, variant, cell, searches)
-                cell = replace(cell, specification=replace(cell.specification, search=reference))
-            cells[cell.name] = cell
+    for method, changes, cell in _grid_cells(scope, key, experiment, options_of):
+        options = options_of[method]
+        if isinstance(options, SearchedOptions):
+            reference = _search_reference(scope, key, method, options, changes, cell, searches)
+            cell = replace(cell, specification=replace(cell.specification, search=reference))
+        cells[cell.name] = cell
+    check_cells(key, experiment, cells.values(), scope.problems)
     return list(cells.values())
 
 
 def expand_conflicts(scope: Scope, key: str, count: ConflictCount) -> list[Cell]:
     """Cells of uniform weights in which gradient conflicts are counted, evaluated after every epoch."""
     cells = []
-    for _, cell in _grid_cells(scope, key, count, "uniform", methods.parse("uniform", {})):
+    for _, _, cell in _grid_cells(scope, key, count, {"uniform": methods.parse("uniform", {})}):
         specification = cell.specification
-        if len(cell.tasks) < 2:
-            scope.problems.add(f"{key}.task_sets.{cell.task_set}", "one task has nothing to conflict with; add another")
         if specification.recipe.compile is True:
             scope.problems.add(key, "compile = true: a compiled network gives no gradients by task; leave it out")
         if count.every > specification.steps_per_epoch:
@@ -153,21 +74,8 @@ def expand_conflicts(scope: Scope, key: str, count: ConflictCount) -> list[Cell]
         recipe = specification.recipe.model_copy(update={"eval_every": 1, "compile": False})
         specification = replace(specification, recipe=recipe, count_every=count.every)
         cells.append(replace(cell, specification=specification))
+    check_cells(key, count, cells, scope.problems)
     return cells
-
-
-def expand_searches(scope: Scope) -> dict[str, Search]:
-    """All searches of a preset, by name: one for each architecture of a key of `searches`."""
-    searches: dict[str, Search] = {}
-    benchmark_of_session: dict[str, str] = {}
-    for key, options in scope.config.preset.searches.items():
-        for search in _searches_of(scope, key, options):
-            other = benchmark_of_session.setdefault(search.session, options.benchmark)
-            if other != options.benchmark:
-                message = f"'{search.session}' is of benchmark {other}; a session is of one benchmark"
-                scope.problems.add(f"searches.{key}.session", message)
-            searches[search.name] = search
-    return searches
 
 
 def expand_profile(scope: Scope, name: str, options: ProfileOptions) -> Profile | None:
@@ -178,23 +86,27 @@ def expand_profile(scope: Scope, name: str, options: ProfileOptions) -> Profile 
         known = [b for b, i in scope.benchmarks.items() if isinstance(i.labels, AttributeLabels)]
         scope.problems.add(key, f"benchmark '{options.benchmark}' has no attributes here; {suggestion('', known)}")
         return None
-    settings = settings_of(scope, options.benchmark, Changes(), key)
+    changed = {} if options.batch_size is None else {"recipe": {"batch_size": options.batch_size}}
+    origin = scope.origin(options.benchmark, Changes.model_validate(changed), key)
+    settings = settings_of(origin, scope.problems)
     try:
         architecture = Architecture.parse(options.architecture)
-        for problem in architectures.problems(architecture, settings.model, info.image_size):
-            scope.problems.add(f"{key}.architecture", problem)
     except ValueError as error:
         scope.problems.add(f"{key}.architecture", str(error))
         return None
-    compared = {}
-    for method, given in {"uniform": {}, **options.methods}.items():
-        parsed = _method_options(scope, f"{key}.methods", method, given)
-        if parsed is not None:
-            compared[method] = parsed
-    if options.batch_size is not None:
-        settings = replace(settings, recipe=settings.recipe.model_copy(update={"batch_size": options.batch_size}))
+    if not check_architecture(scope, f"{key}.architecture", architecture, origin, settings):
+        return None
+    compared = {"uniform": methods.parse("uniform", {})}
+    for method, given in options.methods.items():
+        parsed = method_options(scope, f"{key}.methods", method, given)
+        if parsed is None:
+            continue
+        if methods.load(method).build is None and method != "uniform":
+            message = "sets weights only, so that its steps are those of uniform; leave it out"
+            scope.problems.add(f"{key}.methods.{method}", message)
+        compared[method] = parsed
     tasks = info.labels.attributes
-    specification = _specification(scope, options.benchmark, architecture, settings, tasks, False, None)
+    specification = scope.specification(options.benchmark, architecture, settings, tasks)
     cell = Cell(options.benchmark, name, tasks, architecture, "uniform", "base", specification, ())
     return Profile(name, cell, compared, tuple(options.tasks), options.rounds)
 
@@ -219,124 +131,76 @@ def unite(scope: Scope, section: str, groups: Mapping[str, Sequence[Cell]]) -> d
 
 
 def _grid_cells(
-    scope: Scope, key: str, grid: Grid, method: str, options: MethodOptions
-) -> Iterator[tuple[Variant, Cell]]:
-    """Variant and cell for every task set, architecture and variant of a grid under one method."""
-    benchmark = scope.benchmark(grid.benchmark, key)
-    if benchmark is None:
+    scope: Scope, key: str, grid: Grid, options_of: Mapping[str, MethodOptions]
+) -> Iterator[tuple[str, Variant, Cell]]:
+    """Method, variant and cell for every method, task set, architecture and variant of a grid.
+
+    Nothing, and a problem, if there would be too many.
+    """
+    if scope.benchmark(grid.benchmark, key) is None:
         return
-    info = scope.benchmarks[grid.benchmark]
-    named = _named_tasks(scope, grid.task_sets, benchmark, info, f"{key}.task_sets")
-    if method == "single":
-        named = {task: [task] for tasks in named.values() for task in tasks}
-    if not named:
+    named = named_tasks(scope, grid.task_sets, grid.benchmark, f"{key}.task_sets")
+    _check_variants(scope, key, grid, options_of)
+    task_sets = {m: list(_task_sets(scope, key, grid, m, options, named)) for m, options in options_of.items()}
+    counts = [len(task_set.weights) * grid.seeds for of_method in task_sets.values() for task_set in of_method]
+    if not scope.tally.add(key, grid, counts, scope.problems):
         return
-    info_method = methods.load(method)
+    trainings = _trainings(scope, key, grid)
+    labels = scope.benchmarks[grid.benchmark].labels
+    for method, options in options_of.items():
+        info = methods.load(method)
+        built = options if info.build is not None else None
+        expanded = [(task_set.name, task_set.tasks, task_set.runs(grid.seeds)) for task_set in task_sets[method]]
+        for variant, (settings, possible) in trainings.items():
+            if info.kind == "feature" and isinstance(labels, MapLabels) and settings.model.skips:
+                scope.problems.add(f"{key}.methods.{method}", "rotates features of one size; set skips: false")
+            for architecture in possible:
+                for name, tasks, runs in expanded:
+                    specification = scope.specification(
+                        grid.benchmark, architecture, settings, tasks, method == "single", built
+                    )
+                    cell = Cell(grid.benchmark, name, tasks, architecture, method, variant, specification, runs)
+                    yield method, grid.variants[variant], cell
+
+
+def _trainings(scope: Scope, key: str, grid: Grid) -> dict[str, tuple[Settings, list[Architecture]]]:
+    """Variant -> recipe, model and length of its trainings, and the capacities that are possible with them."""
+    trainings = {}
     for variant, changes in grid.variants.items():
-        settings = settings_of(scope, grid.benchmark, changes, f"{key}.variants.{variant}")
-        if info_method.kind == "feature" and isinstance(info.labels, MapLabels) and settings.model.skips:
-            scope.problems.add(f"{key}.methods.{method}", "rotates features of one size; set skips: false")
-        for architecture in _possible(scope, key, grid.architectures, grid.benchmark, settings.model):
-            for task_set, tasks in named.items():
-                try:
-                    weights = methods.weight_settings(method, options, tasks, info.train_sizes)
-                except ConfigError as error:
-                    scope.problems.add(f"{key}.methods.{method} on {task_set}", str(error))
-                    continue
-                runs = tuple(Run(i, s, tuple(w)) for i, w in enumerate(weights) for s in range(grid.seeds))
-                built = options if info_method.build is not None else None
-                specification = _specification(
-                    scope, grid.benchmark, architecture, settings, tasks, method == "single", built
-                )
-                cell = Cell(grid.benchmark, task_set, tuple(tasks), architecture, method, variant, specification, runs)
-                yield changes, cell
+        origin = scope.origin(grid.benchmark, changes, f"{key}.variants.{variant}.recipe")
+        settings = settings_of(origin, scope.problems)
+        trainings[variant] = settings, list(possible_architectures(scope, key, grid.architectures, origin, settings))
+    return trainings
 
 
-def _method_options(scope: Scope, key: str, method: str, given: dict[str, Any]) -> MethodOptions | None:
-    """Options of a method; None, and problems, if the method is unknown or its options are not possible."""
-    try:
-        methods.load(method)
-    except ConfigError as error:
-        scope.problems.add(key, str(error))
-        return None
-    try:
-        return methods.parse(method, given)
-    except ConfigError as error:
-        scope.problems.add_options(key, error)
-        return None
-
-
-def _searches_of(scope: Scope, key: str, options: SearchOptions) -> Iterator[Search]:
-    place = f"searches.{key}"
-    benchmark = scope.benchmark(options.benchmark, place)
-    if benchmark is None:
-        return
-    named = _named_tasks(scope, options.task_set, benchmark, scope.benchmarks[options.benchmark], place)
-    if not named:
-        return
-    task_set, tasks = next(iter(named.items()))
-    if len(tasks) < 2:
-        scope.problems.add(f"{place}.task_set", "a search needs at least two tasks")
-        return
-    settings = settings_of(scope, options.benchmark, options.changes, place, options.fraction)
-    whole = settings_of(scope, options.benchmark, options.changes, place)
-    for architecture in _possible(scope, place, options.architectures, options.benchmark, settings.model):
-        specification = _specification(scope, options.benchmark, architecture, settings, tasks, False, None)
-        cell = Cell(options.benchmark, task_set, tuple(tasks), architecture, "uniform", "search", specification, ())
-        search = Search(
-            key,
-            cell,
-            options.method,
-            options.population,
-            options.epochs_ready,
-            options.quantile,
-            tuple(options.perturbation_factors),
-            options.resample_probability,
-            options.seed,
-            options.session or f"{key}_{architecture.name}",
-            whole.epochs * whole.steps_per_epoch,
-        )
-        if len(search.interval_ends) < 2 and search.exploits:
-            message = f"{options.epochs_ready} of {settings.epochs} epochs: there is no exploitation"
-            scope.problems.add(f"{place}.epochs_ready", message)
-        yield search
-
-
-def _possible(scope: Scope, key: str, grid: Architectures, benchmark: str, model: Model) -> Iterator[Architecture]:
-    """Architectures of a capacity grid that give what the benchmark's tasks are; mistakes are noted."""
-    info = scope.benchmarks[benchmark]
-    needs_maps = isinstance(info.labels, MapLabels)
-    for architecture in architectures.expand(grid):
-        if (architecture.family == "dense") != needs_maps:
-            family = "dense" if needs_maps else "another than dense"
-            scope.problems.add(f"{key}.architectures.family", f"benchmark '{benchmark}' needs {family}")
+def _task_sets(
+    scope: Scope, key: str, grid: Grid, method: str, options: MethodOptions, named: Mapping[str, tuple[str, ...]]
+) -> Iterator[_TaskSet]:
+    """The task sets of a grid with their weights under a method; mistakes in its weights are noted."""
+    if method == "single":
+        named = {task: (task,) for tasks in named.values() for task in tasks}
+    sizes = scope.benchmarks[grid.benchmark].train_sizes
+    for name, tasks in named.items():
+        if len(tasks) < 2 and method != "single":
+            message = f"one task has nothing to share with under method {method}; add another, or take method single"
+            scope.problems.add(f"{key}.task_sets.{name}", message)
             continue
-        for problem in architectures.problems(architecture, model, info.image_size):
-            scope.problems.add(f"{key}.architectures {architecture.name}", problem)
-        yield architecture
+        try:
+            weights = methods.weight_settings(method, options, tasks, sizes)
+        except ConfigError as error:
+            scope.problems.add(f"{key}.methods.{method} on {name}", str(error))
+            continue
+        yield _TaskSet(name, tasks, weights)
 
 
-def _specification(
-    scope: Scope,
-    benchmark: str,
-    architecture: Architecture,
-    settings: Settings,
-    tasks: Sequence[str],
-    single: bool,
-    options: MethodOptions | None,
-) -> Specification:
-    domains = scope.config.preset.benchmarks[benchmark].domains
-    return Specification(
-        model=architectures.model_options(architecture, settings.model),
-        recipe=settings.recipe,
-        epochs=settings.epochs,
-        steps_per_epoch=settings.steps_per_epoch,
-        outputs=scope.benchmarks[benchmark].labels.outputs(tasks, domains, single),
-        root_seed=scope.config.seed,
-        threads=scope.config.threads,
-        method_options=options,
-        fraction=settings.fraction,
-    )
+def _check_variants(scope: Scope, key: str, grid: Grid, options_of: Mapping[str, MethodOptions]) -> None:
+    """Note variants that change where weights come from for methods whose weights no search determines."""
+    others = [method for method, options in options_of.items() if not isinstance(options, SearchedOptions)]
+    for variant, changes in grid.variants.items():
+        for name in sorted(changes.model_fields_set & set(SearchedOptions.model_fields)):
+            if others:
+                message = f"is for methods that search; {', '.join(others)} would train as without it"
+                scope.problems.add(f"{key}.variants.{variant}.{name} = {getattr(changes, name)}", message)
 
 
 def _search_reference(
@@ -351,8 +215,13 @@ def _search_reference(
     """The search that a cell's weights come from; None, and a problem, if there is no such search."""
     given = variant.model_dump(include=set(SearchedOptions.model_fields), exclude_unset=True)
     options = options.model_copy(update=given)
-    name = f"{options.search}/{options.search_on or cell.architecture.name}"
     place = f"{key}.{method}.search"
+    if options.search is None:
+        scope.problems.add(
+            place, f"is missing; name a key of searches: {suggestion('', {s.key for s in searches.values()})}"
+        )
+        return None
+    name = f"{options.search}/{options.search_on or cell.architecture.name}"
     search = searches.get(name)
     if search is None:
         scope.problems.add(place, f"'{name}' is unknown; {suggestion(name, searches)}")
@@ -366,26 +235,6 @@ def _search_reference(
             f"not {cell.benchmark} {', '.join(cell.tasks)}",
         )
     return SearchReference(name, options.policy, search.describe())
-
-
-def _named_tasks(
-    scope: Scope, task_sets: Mapping[str, list[str] | str], benchmark: Benchmark, info: BenchmarkInfo, key: str
-) -> dict[str, list[str]]:
-    """Task set -> its tasks or domains; nothing, and problems, if one of them does not exist."""
-    known = info.labels.known(benchmark.domains, benchmark.tasks)
-    named: dict[str, list[str]] = {}
-    complete = True
-    for name, given in task_sets.items():
-        named[name] = info.labels.named(given) if isinstance(given, str) else given
-        if not named[name]:
-            scope.problems.add(f"{key}.{name}", f"its benchmark has no {given}, name the tasks")
-            complete = False
-        for task in named[name]:
-            if task not in known:
-                message = f"'{task}' is not one of its benchmark's; {suggestion(task, known)}"
-                scope.problems.add(f"{key}.{name}", message)
-                complete = False
-    return named if complete else {}
 
 
 def _merge(first: Cell, second: Cell) -> Cell:

@@ -17,6 +17,7 @@ from scalarization.plan.artifacts import ArtifactKind
 from scalarization.plan.cells import Cell, Profile, Search, Shard
 
 if TYPE_CHECKING:
+    from scalarization.config import Benchmark
     from scalarization.plan import Plan
 
 
@@ -36,9 +37,11 @@ def search_code(search: Search) -> str:
 
 
 def of_shard(shard: Shard) -> str:
-    """Fingerprint of a shard's runs."""
-    runs = [(run.weight_setting, run.seed, run.weights) for run in shard.runs]
-    return _digest([shard.cell.describe(), runs], cell_code(shard.cell))
+    """Fingerprint of a shard's runs. Weights that a search determines are not in it: the search's file is a source."""
+    searched = shard.cell.specification.search is not None
+    runs = [(run.weight_setting, run.seed, None if searched else run.weights) for run in shard.runs]
+    described = {key: value for key, value in shard.cell.describe().items() if key != "policy"}
+    return _digest([described, runs], cell_code(shard.cell))
 
 
 def of_search(search: Search) -> str:
@@ -54,9 +57,14 @@ def of_profile(profile: Profile) -> str:
     return _digest(profile.describe(), code)
 
 
-def of_store(benchmark: str) -> str:
-    """Digest of the code that prepares a benchmark's store."""
-    return code_digest("data.prepare", f"benchmarks.{benchmark}")
+def of_store(benchmark: str, options: Benchmark) -> str:
+    """Fingerprint of a prepared store.
+
+    Args:
+        benchmark: The benchmark.
+        options: What the preset says of it.
+    """
+    return _digest([options.domains, options.tasks], code_digest("data.prepare", f"benchmarks.{benchmark}"))
 
 
 def of_summary(plan: Plan, artifact: str) -> str:

@@ -6,6 +6,7 @@ no harm when a change of the preset moves a cell to another job.
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -116,14 +117,19 @@ def _split(plan: Plan, shards: list[Shard], limit: float) -> list[list[Shard]]:
     """Shards of jobs of at most about ``limit`` seconds."""
     seconds = [_seconds(plan, [shard]) for shard in shards]
     count = min(len(shards), math.ceil(sum(seconds) / limit)) if limit else len(shards)
+    # Each job has half the limit, or one of the shards that have it alone.
+    long = [s for s in seconds if s >= limit / 2]
+    if limit:
+        count = max(1, min(count, len(long) + math.floor((sum(seconds) - sum(long)) / (limit / 2) * (1 + 1e-9))))
+    longest_first = sorted(range(len(shards)), key=lambda n: (-seconds[n], n))
     while True:
         # Longest first, each to the job with the least: no job ends long after the others.
-        load = [0.0] * count
+        loads = [(0.0, job) for job in range(count)]
         numbers: list[list[int]] = [[] for _ in range(count)]
-        for number in sorted(range(len(shards)), key=lambda n: (-seconds[n], n)):
-            job = load.index(min(load))
-            load[job] += seconds[number]
+        for number in longest_first:
+            load, job = loads[0]
+            heapq.heapreplace(loads, (load + seconds[number], job))
             numbers[job].append(number)
-        if count == 1 or min(load) >= limit / 2:
+        if count == 1 or loads[0][0] >= limit / 2:
             return [[shards[n] for n in sorted(chosen)] for chosen in numbers]
-        count -= 1
+        count -= max(1, count // 500)  # of thousands of jobs, one less makes no difference

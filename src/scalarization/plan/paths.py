@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scalarization.config.names import DOWNLOADS, LONGEST_NAME, folded, same_file
 from scalarization.plan.cells import Cell, Search, Shard
+from scalarization.plan.problems import Problems
 from scalarization.specification import DenseOutputs
 
 #: Formats of each kind of output.
 FORMATS = {"figure": ("pdf", "png"), "table": ("pdf", "png", "md", "tex")}
+#: Bytes of a cell's slug, so that names of files which contain it are possible: 32 bytes are for what is added in
+#: :meth:`Paths.timings_file`, and 32 for temporary names.
+LONGEST_SLUG = LONGEST_NAME - 64
 
 
 @dataclass(frozen=True)
@@ -29,12 +35,12 @@ class Paths:
     @property
     def downloads(self) -> Path:
         """Directory where original archives are looked for: ``data_dir`` if given, else shared by all presets."""
-        return self.data_dir if self.data_dir is not None else self.results.parent / "downloads"
+        return self.data_dir if self.data_dir is not None else self.results.parent / DOWNLOADS
 
     @property
     def records(self) -> Path:
         """Directory of what is remembered of original files, wherever they lie; shared by all presets."""
-        return self.results.parent / "downloads" / "records"
+        return self.results.parent / DOWNLOADS / "records"
 
     @property
     def checkpoints(self) -> Path:
@@ -98,6 +104,10 @@ class Paths:
         """The few numbers from which an artifact is drawn."""
         return self.results / "summary" / f"{artifact}.parquet"
 
+    def drawing_record(self, artifact: str) -> Path:
+        """Where it is recorded from what an artifact was drawn, with the checksums of its files."""
+        return self.results / "drawn" / f"{artifact}.json"
+
     def artifact_files(self, artifact: str, output: str) -> dict[str, Path]:
         """Format -> file of an artifact.
 
@@ -106,3 +116,29 @@ class Paths:
             output: ``figure`` (PDF and PNG) or ``table`` (Markdown and LaTeX as well).
         """
         return {f: self.reports / f"{output}s" / f"{artifact}.{f}" for f in FORMATS[output]}
+
+
+def check_names(section: str, cells_of: Mapping[str, Sequence[Cell]], problems: Problems) -> None:
+    """Note cells whose files have impossible names, or the names of another cell's files.
+
+    Args:
+        section: ``experiments`` or ``conflicts``.
+        cells_of: Key of the section -> its cells.
+        problems: Collects mistakes.
+    """
+    names: dict[str, str] = {}  # slug -> name
+    for key, cells in cells_of.items():
+        for cell in cells:
+            if len(cell.slug.encode()) > LONGEST_SLUG:
+                problems.add(f"{section}.{key}", f"{cell.name} has over {LONGEST_SLUG} bytes; shorten a name in it")
+            other = names.setdefault(folded(cell.slug), cell.name)
+            if other != cell.name:
+                message = f"{cell.name} and {other} are the same file, at least on some file systems; rename one"
+                problems.add(f"{section}.{key}", message)
+
+
+def check_sessions(searches: Iterable[Search], problems: Problems) -> None:
+    """Note sessions of searches whose logs are the same file on some file systems."""
+    if twins := same_file(search.session for search in searches):
+        message = f"sessions {twins[0]} and {twins[1]} are the same file on some file systems; rename one"
+        problems.add("searches", message)

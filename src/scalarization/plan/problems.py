@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from scalarization.config.messages import one_line
 from scalarization.errors import ConfigError
 
 
@@ -18,9 +19,9 @@ class Problems:
         self._file = file
         self._lines: dict[str, None] = {}
 
-    def __bool__(self) -> bool:
-        """Whether any mistake was noted."""
-        return bool(self._lines)
+    def __len__(self) -> int:
+        """Number of noted mistakes."""
+        return len(self._lines)
 
     def add(self, key: str, message: str) -> None:
         """Note a mistake.
@@ -43,7 +44,7 @@ class Problems:
 
     def add_line(self, line: str) -> None:
         """Note a mistake that is not the preset's: a whole line, source included."""
-        self._lines[line] = None
+        self._lines[one_line(line)] = None
 
     def raise_if_any(self) -> None:
         """Stop if anything was noted.

@@ -1,4 +1,4 @@
-"""Heat maps with a text in each cell; cells without a value are hatched."""
+"""Heat maps with a text in each cell; cells that were not run are hatched, those of diverged runs say so."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
 from scalarization.plotting import style
+from scalarization.plotting.style import Look
 
 #: Luminance of a background on which black and white text have the same contrast.
 EQUAL_CONTRAST = 0.18
+#: Frame of a cell whose runs diverged.
+DIVERGED_CELL: Look = {"facecolor": "white", "edgecolor": "0.6", "linewidth": 0.6, "clip_on": True}
+#: Largest size of the text in it, points: the word is longer than a number.
+MOST_DIVERGED_SIZE = 5.5
 
 
 def cell_texts(values: np.ndarray, text_of: Callable[[tuple[int, int]], str]) -> np.ndarray:
@@ -33,9 +38,15 @@ def cell_texts(values: np.ndarray, text_of: Callable[[tuple[int, int]], str]) ->
 
 
 def draw_heatmap(
-    axes: Axes, values: np.ndarray, texts: np.ndarray, norm: Normalize, colour_map: str, font_size: float
+    axes: Axes,
+    values: np.ndarray,
+    texts: np.ndarray,
+    norm: Normalize,
+    colour_map: str,
+    font_size: float,
+    diverged: np.ndarray,
 ) -> None:
-    """Draw a matrix with a text in each cell; cells that are NaN are hatched.
+    """Draw a matrix with a text in each cell; cells that are NaN are hatched, unless their runs diverged.
 
     Args:
         axes: Where to draw.
@@ -44,6 +55,7 @@ def draw_heatmap(
         norm: Colour scale.
         colour_map: Name of the colour map.
         font_size: Of the texts, points.
+        diverged: [rows, columns], texts of cells that are NaN because runs diverged; empty elsewhere.
     """
     import seaborn  # importing it takes longer than most drawings, so only heat maps do
 
@@ -70,8 +82,12 @@ def draw_heatmap(
         column, row = (int(c) for c in text.get_position())
         luminance = seaborn.utils.relative_luminance(mpl.colormaps[colour_map](norm(values[row, column])))
         text.set_color("black" if luminance > EQUAL_CONTRAST else "white")
-    for row, column in np.argwhere(missing):
+    for row, column in np.argwhere(missing & (diverged == "")):
         axes.add_patch(Rectangle((column, row), 1, 1, **style.HATCHED))
+    for row, column in np.argwhere(diverged != ""):
+        axes.add_patch(Rectangle((column, row), 1, 1, **DIVERGED_CELL))
+        size = min(font_size, MOST_DIVERGED_SIZE)
+        axes.text(column + 0.5, row + 0.5, diverged[row, column], ha="center", va="center", fontsize=size)
 
 
 def label_cells(axes: Axes, rows: list[str] | None, columns: list[str] | None, rotation: float = 0) -> None:

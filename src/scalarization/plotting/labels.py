@@ -7,6 +7,8 @@ import pandas as pd
 
 #: Written where a capacity was left out by ``only:``.
 NOT_RUN = "not run"
+#: Written where a run that diverged would have its value.
+DIVERGED = "diverged"
 #: Setting -> abbreviation of joint training.
 JOINT = {"mdl": "MDL", "mtl": "MTL"}
 #: Setting -> what one weight belongs to.
@@ -16,6 +18,24 @@ UNITS = {"accuracy": "%", "l1": "L1 loss"}
 #: Metric -> unit of its differences.
 DIFFERENCE_UNITS = {"accuracy": "percentage points", "l1": "L1 loss"}
 MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
+
+
+def diverged_count(diverged: int, seeds: int) -> str:
+    """How many of several runs diverged, as it follows :data:`DIVERGED`; empty of a single run."""
+    return f"({diverged} of {seeds})" if seeds > 1 else ""
+
+
+def settings_note(summary: pd.DataFrame, chosen: str) -> str:
+    """What must be said of weight settings that could not be chosen because they diverged; empty if there are none.
+
+    Args:
+        summary: With the columns ``settings`` and ``settings_diverged``, any number of rows per condition.
+        chosen: What was chosen among them.
+    """
+    condition = ["benchmark", "task_set", "variant", "architecture"]
+    choices = summary[summary["settings"] > 1].drop_duplicates([name for name in condition if name in summary])
+    diverged, settings = (int(choices[name].sum()) for name in ("settings_diverged", "settings"))
+    return f"{chosen}: {diverged} of {settings} weight settings {DIVERGED} and cannot be chosen" if diverged else ""
 
 
 def metric_of(summary: pd.DataFrame) -> str:

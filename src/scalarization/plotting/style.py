@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -90,12 +91,20 @@ def save(figure: Figure, pdf: Path, png: Path) -> None:
     """Write a figure as PDF and as PNG with 200 dpi.
 
     The PDF embeds its fonts and has no date, so that equal figures give equal bytes.
+
+    Raises:
+        DataError: The file system refuses (full, read-only, over quota).
     """
     with mpl.rc_context(STYLE):
-        with storage.replacing(pdf) as temporary:
-            figure.savefig(temporary, format="pdf", metadata={"CreationDate": None})
-        with storage.replacing(png) as temporary:
-            figure.savefig(temporary, format="png", dpi=DPI)
+        # Into memory first: on a full disk Matplotlib fails in ways of its own.
+        storage.write_bytes(pdf, _drawn(figure, format="pdf", metadata={"CreationDate": None}))
+        storage.write_bytes(png, _drawn(figure, format="png", dpi=DPI))
+
+
+def _drawn(figure: Figure, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, **options)
+    return buffer.getvalue()
 
 
 def weight_norm() -> Normalize:

@@ -2,7 +2,8 @@
 
 A summary has the reported value of a column ``x`` in the column ``reported_x``, and that of ``mean`` in
 ``reported_mean`` or ``reported``. ``difference`` is ours - theirs, and ``within_ci`` says whether theirs is within the
-95 % interval of our mean. The authors' poster does not state the capacity: its numbers have lines of their own.
+95 % interval of our mean. Where one of our runs diverged there is neither, and the line says so. The authors' poster
+does not state the capacity: its numbers have lines of their own.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.table import Table
 
-from scalarization.errors import ConfigError, DataError
+from scalarization.analysis.summaries import check_summary
+from scalarization.errors import ConfigError, MissingError
 from scalarization.plan import Plan, artifacts
+from scalarization.plotting.labels import DIVERGED, diverged_count
 from scalarization.reports import new_console
+from scalarization.storage import read_metadata, read_table
 
 CONDITION = ("benchmark", "task_set", "variant", "architecture", "label")
 SETTING = ("population", "epochs_ready", "quantile", "task", "metric")
@@ -36,7 +38,7 @@ def print_comparison(plan: Plan, names: Iterable[str] = ()) -> None:
 
     Raises:
         ConfigError: A name is not that of a table about a benchmark for which the paper reports numbers.
-        DataError: A summary is damaged.
+        DataError: A summary is damaged, has no rows, or lacks a column.
     """
     known = comparable(plan)
     if unknown := [name for name in names if name not in known]:
@@ -68,11 +70,11 @@ def _read(plan: Plan, artifact: str) -> pd.DataFrame | None:
     """The summary of a table; None if it is not made yet."""
     file = plan.paths.summary_file(artifact)
     try:
-        return pq.read_table(file).to_pandas()
-    except FileNotFoundError:
+        summary = read_table(file, "summary").to_pandas()
+    except MissingError:
         return None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{file}: not a readable summary ({error}); delete it and run snakemake again") from None
+    check_summary(artifacts.kind_of(plan, artifact).name, summary, read_metadata(file))
+    return summary
 
 
 def _pairs(summary: pd.DataFrame) -> dict[str, str]:
@@ -95,8 +97,17 @@ def _table(artifact: str, summary: pd.DataFrame, pairs: dict[str, str]) -> Table
     for row in rows.to_dict("records"):
         texts = {c: _text(row[c], missing="") for c in identity}
         name = ", ".join(text if isinstance(row[c], str) else f"{c}={text}" for c, text in texts.items() if text)
-        table.add_row(name, *(_text(row[c]) for c in columns))
+        diverged = _diverged(row)
+        table.add_row(name, *(diverged if diverged and c not in pairs.values() else _text(row[c]) for c in columns))
     return table
+
+
+def _diverged(row: dict[str, Any]) -> str:
+    """What a line says in place of our values if a run diverged; else empty."""
+    count = row.get("diverged")
+    if count is None or pd.isna(count) or not count:
+        return ""
+    return f"{DIVERGED} {diverged_count(int(count), int(row['seeds']))}".rstrip()
 
 
 def _text(value: Any, missing: str = "-") -> str:
@@ -112,6 +123,8 @@ def _conclusion(summary: pd.DataFrame) -> str:
     left_out = summary[~summary["present"].astype(bool)] if "present" in summary else summary.iloc[:0]
     names = dict.fromkeys(f"{row['benchmark']} {row['architecture']}" for row in left_out.to_dict("records"))
     sentence = f"not run: {', '.join(names)}; " if names else ""
+    if "diverged" in summary and (diverged := summary["diverged"].fillna(0) > 0).any():
+        sentence += f"diverged: {int(diverged.sum())} of {int((summary['seeds'] > 0).sum())} entries; "
     if "difference" not in summary or summary["difference"].isna().all():
         return f"{sentence}no differences"
     differences, verdicts = summary["difference"].dropna().abs(), summary["within_ci"].dropna()

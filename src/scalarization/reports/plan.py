@@ -10,6 +10,7 @@ from rich.table import Table
 
 from scalarization.plan import Plan, estimates, packing
 from scalarization.plan.cells import Cell, Search
+from scalarization.provenance import Provenance
 from scalarization.reports import new_console
 from scalarization.storage import write_table
 
@@ -18,10 +19,12 @@ def estimate_table(plan: Plan) -> pa.Table:
     """One row per selected cell or search: its identity, the kind of its job, and the estimates for all its runs.
 
     Returns:
-        Runs, steps, images, FLOPs of training and estimated hours.
+        Runs, steps, images, FLOPs of training, estimated hours, and whether a current file has the results.
     """
-    rows = [_cell_row(plan, cell) for cell in (*plan.cells.values(), *plan.counted.values())]
-    return pa.Table.from_pylist([*rows, *(_search_row(plan, search) for search in plan.searches.values())])
+    provenance = Provenance(plan)
+    rows = [_cell_row(plan, cell, provenance) for cell in (*plan.cells.values(), *plan.counted.values())]
+    rows += [_search_row(plan, search, provenance) for search in plan.searches.values()]
+    return pa.Table.from_pylist(rows)
 
 
 def print_plan(plan: Plan) -> Path:
@@ -54,7 +57,7 @@ def print_plan(plan: Plan) -> Path:
     return file
 
 
-def _cell_row(plan: Plan, cell: Cell) -> dict[str, Any]:
+def _cell_row(plan: Plan, cell: Cell, provenance: Provenance) -> dict[str, Any]:
     runs = len(cell.runs)
     return {
         "cell": cell.name,
@@ -70,11 +73,11 @@ def _cell_row(plan: Plan, cell: Cell) -> dict[str, Any]:
         "images": runs * estimates.images(cell),
         "training_flops": float(runs * estimates.flops(plan, cell)),
         "hours": runs * estimates.seconds(plan, cell) / 3600,
-        "done": plan.paths.run_file(cell).is_file(),
+        "done": provenance.problem(plan.paths.run_file(cell)) is None,
     }
 
 
-def _search_row(plan: Plan, search: Search) -> dict[str, Any]:
+def _search_row(plan: Plan, search: Search, provenance: Provenance) -> dict[str, Any]:
     cell, members = search.cell, search.population
     return {
         "cell": f"search {search.name}",
@@ -90,7 +93,7 @@ def _search_row(plan: Plan, search: Search) -> dict[str, Any]:
         "images": members * estimates.images(cell),
         "training_flops": float(members * estimates.flops(plan, cell)),
         "hours": estimates.search_seconds(plan, search) / 3600,
-        "done": plan.paths.search_file(search).is_file(),
+        "done": provenance.problem(plan.paths.search_file(search)) is None,
     }
 
 

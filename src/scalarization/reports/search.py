@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
+from scalarization.analysis.searches import test_quality
 from scalarization.analysis.statistics import spread
 from scalarization.plan import Plan
 from scalarization.plan.cells import Cell, Search
+from scalarization.plotting.labels import DIVERGED, diverged_count
 from scalarization.search.adhoc import FRACTION, AdHocSearch, Observer, SearchRequest, run_ad_hoc_search
+from scalarization.search.history import Row
 from scalarization.search.policies import Policy, read_search
-from scalarization.search.session import Row
-from scalarization.storage import QUALITY, read_metadata, read_run_file
+from scalarization.search.scores import ranked
+from scalarization.storage import read_metadata
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,9 +36,10 @@ def report_ad_hoc_search(plan: Plan, request: SearchRequest) -> None:
         ad_hoc = run_ad_hoc_search(plan, request, progress)
     finally:
         progress.stop()
-    _, policy = read_search(ad_hoc.plan.paths.search_file(ad_hoc.search))
-    console.print(_policy_table(ad_hoc.search, policy))
-    console.print(_result_table(ad_hoc))
+    rows, policy = read_search(ad_hoc.plan.paths.search_file(ad_hoc.search), ad_hoc.search)
+    if policy is not None:  # otherwise the retraining was refused
+        console.print(_policy_table(ad_hoc.search, policy))
+    console.print(_result_table(ad_hoc, rows))
 
 
 class _Progress(Observer):
@@ -73,11 +78,11 @@ class _Progress(Observer):
         table = Table(title=f"{search.method.upper()}: weights and validation score of every member")
         for column in ("member", "interval", "score", "from", *search.cell.tasks):
             table.add_column(column, justify="right")
-        for row in sorted(self._rows.values(), key=lambda r: -r["score"]):
+        for row in sorted(self._rows.values(), key=lambda r: -ranked(r["score"])):
             table.add_row(
                 str(row["member"]),
                 f"{row['interval']}/{intervals}",
-                f"{row['score']:.2f}",
+                DIVERGED if ranked(row["score"]) == -math.inf else f"{row['score']:.2f}",
                 str(row["parent"]) if row["copied"] else "",
                 *(f"{w:.3f}" for w in row["weights"]),
             )
@@ -97,7 +102,7 @@ def _policy_table(search: Search, policy: Policy) -> Table:
     return table
 
 
-def _result_table(ad_hoc: AdHocSearch) -> Group:
+def _result_table(ad_hoc: AdHocSearch, rows: list[Row]) -> Group:
     search, paths = ad_hoc.search, ad_hoc.plan.paths
     by_method = {cell.method: _test_values(ad_hoc.plan, cell) for cell in ad_hoc.cells}
     metric, searched = by_method[search.method]
@@ -107,9 +112,8 @@ def _result_table(ad_hoc: AdHocSearch) -> Group:
     for column in ("uniform", search.method, f"{search.method} - uniform, by seed"):
         table.add_column(column, justify="right")
     for task in ("average", *search.cell.tasks):
-        values = (_with_interval(uniform[task]), _with_interval(searched[task]))
-        table.add_row(task, *values, _with_interval(searched[task] - uniform[task], "+"))
-    rows, _ = read_search(paths.search_file(search))
+        values = (with_interval(uniform[task]), with_interval(searched[task]))
+        table.add_row(task, *values, with_interval(searched[task] - uniform[task], "+"))
     session = read_metadata(paths.search_file(search))["session"]
     steps, steps_of_one = sum(row["steps"] for row in rows), ad_hoc.cells[0].steps
     budget = (
@@ -121,16 +125,15 @@ def _result_table(ad_hoc: AdHocSearch) -> Group:
 
 
 def _test_values(plan: Plan, cell: Cell) -> tuple[str, dict[str, np.ndarray]]:
-    """Metric of quality, and its values by seed for every task and their average."""
-    table = read_run_file(plan.paths.run_file(cell)).to_pandas()
-    last = table[(table["epoch"] == cell.specification.epochs) & (table["split"] == "test")]
-    metric = next(m for m in QUALITY if m in set(last["metric"]))
-    values = last[last["metric"] == metric].pivot(index="seed", columns="task", values="value")
-    return metric, {"average": values.mean(axis=1).to_numpy(), **{t: values[t].to_numpy() for t in values}}
+    """Metric of quality, and its values by seed for every task and their average; NaN of runs that diverged."""
+    metric, values = test_quality(plan, cell)
+    return metric, {"average": values.mean(axis=1), **dict(zip(cell.tasks, values.T, strict=True))}
 
 
-def _with_interval(values: np.ndarray, sign: str = "") -> str:
-    """Mean, and its interval if there are several seeds."""
+def with_interval(values: np.ndarray, sign: str = "") -> str:
+    """Mean, and its interval if there are several seeds; ``diverged`` if one of the runs did."""
     summary = spread(values)
+    if summary["diverged"]:
+        return f"{DIVERGED} {diverged_count(summary['diverged'], summary['seeds'])}".rstrip()
     mean, low, high = (format(summary[key], f"{sign}.2f") for key in ("mean", "low", "high"))
     return f"{mean} ({low} to {high})" if len(values) > 1 else mean

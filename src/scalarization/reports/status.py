@@ -5,25 +5,23 @@ It can be called at any time, wherever the results are. A run counts as done if 
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
-from scalarization.data.store import Store
+from scalarization.data.store import digest_of, read_description
 from scalarization.errors import DataError
 from scalarization.plan import Plan, artifacts, estimates, fingerprints, packing
 from scalarization.plan.cells import Job, Search, Shard
+from scalarization.provenance import Provenance
 from scalarization.reports import new_console
 from scalarization.search.intervals import Intervals
 from scalarization.search.policies import resolve_policies
-from scalarization.storage import read_metadata
 from scalarization.training.records import RunRecord
 
 #: A run counts as running if its directory was written to within ``checkpoint_seconds`` and this many seconds.
@@ -61,7 +59,7 @@ class Status:
     Attributes:
         progress: Benchmark and kind (``runs``, ``conflicts``, ``searches``) -> progress of its runs.
         failures: Log file -> the error with which the job ended.
-        artifacts: Artifact -> whether all its files exist. They may be older than the results they are drawn from.
+        artifacts: Artifact -> whether its files are current.
     """
 
     progress: dict[tuple[str, str], Progress]
@@ -84,7 +82,7 @@ def status(plan: Plan, now: float | None = None) -> Status:
     for session, searches in packing.search_sessions(plan).items():
         inspection.add_session(searches, plan.paths.log_file(f"search_{session}"))
     drawn = {
-        artifact: all(file.is_file() for file in artifacts.files_of(plan, artifact).values())
+        artifact: inspection.provenance.problem(plan.paths.drawing_record(artifact)) is None
         for artifact in artifacts.selected(plan)
     }
     return Status(inspection.progress, inspection.failures, drawn)
@@ -120,6 +118,7 @@ class _Inspection:
 
     def __init__(self, plan: Plan, now: float) -> None:
         self._plan, self._now = plan, now
+        self.provenance = Provenance(plan)
         self._digests: dict[str, str | None] = {}
         self.progress: dict[tuple[str, str], Progress] = {}
         self.failures: dict[Path, str] = {}
@@ -138,7 +137,7 @@ class _Inspection:
         for search in searches:
             progress = self.progress.setdefault((search.cell.benchmark, "searches"), Progress())
             states: Counter[str] = Counter()
-            if _metadata(self._plan.paths.search_file(search)).get("specification") == _plain(search.describe()):
+            if self.provenance.problem(self._plan.paths.search_file(search)) is None:
                 states["done"] = search.population
             else:
                 fraction, is_recent = self._searched(search)
@@ -155,16 +154,9 @@ class _Inspection:
         progress.states.update(states)
 
     def _is_written(self, shard: Shard) -> bool:
-        """Whether the file of a shard, or of its whole cell, exists and agrees with the preset and the code."""
-        cell = shard.cell
-        expected, code = _plain(cell.describe()), fingerprints.cell_code(cell)
-        for file in {self._plan.paths.shard_file(shard), self._plan.paths.run_file(cell)}:
-            metadata = _metadata(file)
-            # The plan does not know the policy that a search determined.
-            specification = {k: v for k, v in metadata.get("specification", {}).items() if k != "policy"}
-            if specification == expected and metadata.get("code") == code and _has_runs(file, shard):
-                return True
-        return False
+        """Whether the file of a shard, or of its whole cell, is current."""
+        paths = self._plan.paths
+        return any(self.provenance.problem(f) is None for f in (paths.run_file(shard.cell), paths.shard_file(shard)))
 
     def _run_states(self, shard: Shard, progress: Progress) -> Iterator[str]:
         """State of every run of a shard that is not written yet."""
@@ -181,14 +173,14 @@ class _Inspection:
                 yield "waiting"
                 continue
             record = RunRecord(self._plan.paths.checkpoints, shard.cell, run, digest, code)
-            timing = _read_json(record.finished_file).get("timing")
+            timing = (record.peek() or {}).get("timing")
             if timing:
                 if timing["images"]:
                     progress.measured += timing["seconds"]
                     progress.estimated += seconds * timing["images"] / estimates.images(shard.cell)
                 yield "done"
                 continue
-            progress.seconds += seconds * (1 - _newest_step(record.directory) / shard.cell.steps)
+            progress.seconds += seconds * (1 - record.newest_step() / shard.cell.steps)
             yield "running" if self._is_recent(record.directory) else "waiting"
 
     def _searched(self, search: Search) -> tuple[float, bool]:
@@ -204,7 +196,7 @@ class _Inspection:
         """Digest of a prepared store; None if it does not exist yet."""
         if benchmark not in self._digests:
             try:
-                self._digests[benchmark] = Store(self._plan.paths.store_file(benchmark)).digest
+                self._digests[benchmark] = digest_of(read_description(self._plan.paths.store_file(benchmark)))
             except DataError:
                 self._digests[benchmark] = None
         return self._digests[benchmark]
@@ -214,28 +206,6 @@ class _Inspection:
         times = (t for file in (directory, *_files(directory)) if (t := _modified(file)) is not None)
         newest = max(times, default=None)
         return newest is not None and self._now - newest < self._plan.config.checkpoint_seconds + GRACE_SECONDS
-
-
-def _has_runs(file: Path, shard: Shard) -> bool:
-    """Whether a file has all runs of a shard."""
-    import pyarrow.parquet as pq
-
-    columns = pq.read_table(file, columns=["weight_setting", "seed"]).to_pydict()
-    written = set(zip(columns["weight_setting"], columns["seed"], strict=True))
-    return {(run.weight_setting, run.seed) for run in shard.runs} <= written
-
-
-def _metadata(file: Path) -> dict[str, Any]:
-    """Metadata of a Parquet file; empty if the file is missing or damaged."""
-    try:
-        return read_metadata(file)
-    except (OSError, ValueError):
-        return {}
-
-
-def _plain(described: dict[str, Any]) -> dict[str, Any]:
-    """A description as it is read back from a file: tuples are lists, keys are text."""
-    return json.loads(json.dumps(described))
 
 
 def _files(directory: Path) -> list[Path]:
@@ -250,18 +220,6 @@ def _modified(file: Path) -> float | None:
         return file.stat().st_mtime
     except FileNotFoundError:  # it was replaced or removed meanwhile
         return None
-
-
-def _newest_step(directory: Path) -> int:
-    """Step of the newest checkpoint."""
-    return max((int(f.stem.split("_")[1]) for f in directory.glob("step_*.ckpt")), default=0)
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
 
 
 def _last_error(log: Path) -> str | None:

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pydantic import Field
+
 from scalarization.architectures import Architecture
-from scalarization.config import Experiment, Preset, SearchOptions, checked, suggestion
+from scalarization.config import (
+    Count,
+    Experiment,
+    NotNegative,
+    Preset,
+    SearchOptions,
+    Section,
+    UniqueList,
+    checked,
+    limits,
+    suggestion,
+)
+from scalarization.config.names import LONGEST_WORD
 from scalarization.errors import UserError
 from scalarization.methods.searched import METHODS
 from scalarization.plan import Plan, load_plan
 from scalarization.plan.cells import Cell, Search
+from scalarization.provenance import Provenance
+from scalarization.search.history import Row
 from scalarization.search.policies import resolve_policies
-from scalarization.search.session import Row, run_searches
+from scalarization.search.session import run_searches
 
 #: Key of the search and of the experiment in the ad hoc preset.
 NAME = "own"
@@ -25,29 +42,33 @@ FRACTION: float = SearchOptions.model_fields["fraction"].default
 INTERVALS = 10
 
 
-@dataclass(frozen=True)
-class SearchRequest:
-    """A search that a user asks for.
+class SearchRequest(Section):
+    """A search that a user asks for."""
 
-    Attributes:
-        benchmark: Key of the preset's ``benchmarks``.
-        budget: In trainings of one model: N members on the fraction r and one training with the policy take N r + 1.
-        method: ``pbt``, ``pb2``, ``search_grid`` or ``search_random``.
-        tasks: Tasks or domains; None: all groups, or all domains.
-        architecture: Name of a backbone at one capacity; None: the first that the preset trains on the benchmark.
-        epochs_ready: Epochs of an interval; None: a tenth of all.
-        seeds: Number of trainings with the policy, and with uniform weights, from which the gain is estimated.
-        workers: Members trained at the same time; None: one per CPU core.
-    """
-
-    benchmark: str
-    budget: float = 8
-    method: str = "pbt"
-    tasks: list[str] | None = None
-    architecture: str | None = None
-    epochs_ready: int | None = None
-    seeds: int = 2
-    workers: int | None = None
+    benchmark: str = Field(description="A key of the preset's benchmarks.")
+    budget: NotNegative = Field(
+        8,
+        le=limits.MEMBERS,
+        description="In trainings of one model: N members on the fraction r and one training with the policy take N r "
+        "+ 1.",
+    )
+    method: str = Field("pbt", description="pbt, pb2, search_grid or search_random.")
+    tasks: UniqueList[str] | None = Field(None, description="Tasks or domains; null: all groups, or all domains.")
+    architecture: str | None = Field(
+        None,
+        description="Name of a backbone at one capacity; null: the first that the preset trains on the benchmark.",
+    )
+    epochs_ready: Count | None = Field(
+        None, le=limits.EPOCHS, description="Epochs of an interval; null: a tenth of all."
+    )
+    seeds: Count = Field(
+        2,
+        le=limits.RUNS,
+        description="Number of trainings with the policy, and with uniform weights, from which the gain is estimated.",
+    )
+    workers: Count | None = Field(
+        None, le=limits.THREADS, description="Members trained at the same time; null: one per CPU core."
+    )
 
 
 @dataclass(frozen=True)
@@ -88,7 +109,7 @@ def run_ad_hoc_search(plan: Plan, request: SearchRequest, observer: Observer) ->
 
     Raises:
         UserError: The request does not fit the preset.
-        DataError: The prepared store is damaged, or an output cannot be written.
+        DataError: The prepared store is damaged, an output cannot be written, or all members of the search diverged.
         StoppedError: The process was asked to stop; the same call resumes.
     """
     from scalarization.training.job import train_shards
@@ -97,9 +118,10 @@ def run_ad_hoc_search(plan: Plan, request: SearchRequest, observer: Observer) ->
     _prepare(ad_hoc.plan, request.benchmark)
     observer.search_started(ad_hoc.search)
     run_searches(ad_hoc.plan, [ad_hoc.search], request.workers, on_row=observer.interval_finished)
-    observer.search_finished()
     shards = [shard for cell in ad_hoc.cells for shard in ad_hoc.plan.shards(cell)]
-    train_shards(ad_hoc.plan, resolve_policies(ad_hoc.plan, shards), None)
+    resolved = resolve_policies(ad_hoc.plan, shards)
+    observer.search_finished()
+    train_shards(ad_hoc.plan, resolved, None)
     return ad_hoc
 
 
@@ -115,17 +137,19 @@ def plan_ad_hoc_search(plan: Plan, request: SearchRequest) -> AdHocSearch:
 
 
 def _prepare(plan: Plan, benchmark: str) -> None:
-    """Fetch the original files and prepare the store, unless it exists."""
+    """Fetch the original files and prepare the store, unless it is current."""
     from scalarization.data.download import download
     from scalarization.data.prepare import prepare
 
     store = plan.paths.store_file(benchmark)
-    if store.is_file():
+    provenance = Provenance(plan)
+    if provenance.problem(store) is None:
         return
     options = plan.preset.benchmarks[benchmark]
     if plan.benchmarks[benchmark].files:
         download(plan.paths, benchmark, options, show=True)
-    prepare(store.parent, benchmark, options.domains, plan.paths.downloads, options.tasks)
+    origin = provenance.origin(store)
+    prepare(store.parent, benchmark, options.domains, plan.paths.downloads, options.tasks, origin)
 
 
 def _preset(plan: Plan, request: SearchRequest) -> Preset:
@@ -172,14 +196,19 @@ def _population(budget: float) -> int:
 
 def _task_set(plan: Plan, request: SearchRequest) -> dict[str, list[str]]:
     if request.tasks:
-        return {"_".join(request.tasks): request.tasks}
+        name = "_".join(request.tasks)
+        return {name if len(name) <= LONGEST_WORD else f"{len(request.tasks)}_tasks_{_digest(name)}": request.tasks}
     options, labels = plan.preset.benchmarks[request.benchmark], plan.benchmarks[request.benchmark].labels
     return {"all": labels.named("groups") or labels.known(options.domains, options.tasks)}
 
 
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def _capacity_grid(plan: Plan, request: SearchRequest) -> dict[str, Any]:
     """The capacity grid of one architecture."""
-    if request.architecture:
+    if request.architecture is not None:
         try:
             architecture = Architecture.parse(request.architecture)
         except ValueError as error:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from scalarization import seeds
 from scalarization.methods import grid
 from scalarization.plan.cells import Search
+from scalarization.search import draws
 
 
 def initial_weights(search: Search) -> list[tuple[float, ...]]:
@@ -27,8 +27,7 @@ def initial_weights(search: Search) -> list[tuple[float, ...]]:
         while math.comb(parts, num_tasks - 1) <= search.population:
             parts += 1
         return [tuple(w) for w in grid.simplex_points(1 / parts, num_tasks)]
-    generator = seeds.generator(search.cell.specification.root_seed, search.seed, "search")
-    return [tuple(w) for w in generator.dirichlet([1.0] * num_tasks, search.population).tolist()]
+    return [tuple(w) for w in draws.initial(search).dirichlet([1.0] * num_tasks, search.population).tolist()]
 
 
 def normalised(weights: list[float]) -> tuple[float, ...]:

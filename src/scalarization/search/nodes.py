@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import secrets
 import socket
 import subprocess
 import sys
@@ -15,15 +13,16 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from scalarization.errors import UserError
+from scalarization.search import ray_start
+from scalarization.search.ray_start import OBJECT_STORE, QUIET, limited, session_directory, use_token
+from scalarization.training.shutdown import GracefulShutdown
 
 #: Seconds within which all nodes must have joined; each imports Ray, perhaps from a slow shared disk.
 JOIN_SECONDS = 300
-#: The smallest object store that Ray allows, in bytes: members exchange only a few numbers.
-OBJECT_STORE = 80 * 2**20
 
 
 @contextmanager
-def ray_on_nodes(nodes: int, cpus: int) -> Iterator[str]:
+def ray_on_nodes(nodes: int, cpus: int, shutdown: GracefulShutdown) -> Iterator[str]:
     """Start Ray's head here and a worker on each other node of this Slurm job; all of them end with the context.
 
     Ray's own ``symmetric-run`` also starts the command that uses the cluster; here this command is running already.
@@ -31,16 +30,17 @@ def ray_on_nodes(nodes: int, cpus: int) -> Iterator[str]:
     Args:
         nodes: Nodes of the job, this one included.
         cpus: CPU cores that Ray may use on each node.
+        shutdown: Is asked while Ray starts.
 
     Yields:
         The address of the head, for ``ray.init``.
 
     Raises:
         UserError: This is no Slurm job of that many nodes, or a node does not join.
+        StoppedError: The job was asked to stop.
     """
     this_node, other_nodes = _node_names(nodes)
-    # Other users of these machines must not reach Ray. Commands inherit the token; Ray reads it when it is imported.
-    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+    use_token()
     import ray
 
     with socket.socket() as free:
@@ -55,14 +55,20 @@ def ray_on_nodes(nodes: int, cpus: int) -> Iterator[str]:
     step = ["srun", "--overlap", f"--nodes={count}", f"--ntasks={count}", "--ntasks-per-node=1", "--cpu-bind=none"]
     step += [f"--nodelist={','.join(other_nodes)}", f"--cpus-per-task={cpus}", "--kill-on-bad-exit=1"]
     with ExitStack() as stack:
+        directory = stack.enter_context(session_directory())
+        head.append(f"--temp-dir={directory}")
         processes = [stack.enter_context(_process(head, os.environ.copy()))]
-        _wait_for(lambda: _answers(host, port), processes, lambda: f"Ray's head on {this_node} does not start")
-        processes.append(stack.enter_context(_process([*step, *start, f"--address={address}"], _step_environment())))
-        ray.init(address, logging_level=logging.ERROR, log_to_driver=False)
+
+        def wait_for(condition: Callable[[], bool], problem: Callable[[], str]) -> None:
+            _wait_for(condition, processes, problem, shutdown)
+
+        wait_for(lambda: _answers(host, port), lambda: f"Ray's head on {this_node} does not start")
+        on_node = [sys.executable, "-m", ray_start.__name__, *start, f"--address={address}"]
+        processes.append(stack.enter_context(_process([*step, *on_node], _step_environment())))
+        limited(lambda: ray.init(address, **QUIET), JOIN_SECONDS, shutdown)
         try:
-            _wait_for(
+            wait_for(
                 lambda: sum(node["Alive"] for node in ray.nodes()) >= nodes,
-                processes,
                 lambda: f"Ray on {this_node} has {len(ray.nodes())} of {nodes} nodes",
             )
         finally:
@@ -122,10 +128,14 @@ def _process(command: list[str], environment: dict[str, str]) -> Iterator[Callab
 
 
 def _wait_for(
-    condition: Callable[[], bool], processes: Sequence[Callable[[], str | None]], problem: Callable[[], str]
+    condition: Callable[[], bool],
+    processes: Sequence[Callable[[], str | None]],
+    problem: Callable[[], str],
+    shutdown: GracefulShutdown,
 ) -> None:
     end = time.monotonic() + JOIN_SECONDS
     while not condition():
+        shutdown.check()
         for exit_message in processes:
             if (message := exit_message()) is not None:
                 raise UserError(f"{problem()}: {message}")

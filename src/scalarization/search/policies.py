@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
-from scalarization.errors import DataError
+from scalarization.errors import DamagedError, DataError
 from scalarization.plan import Plan
-from scalarization.plan.cells import Shard
+from scalarization.plan.cells import Search, Shard
+from scalarization.search.initial_weights import initial_weights
+from scalarization.search.scores import DIVERGED, ranked
+from scalarization.storage import read_metadata, read_table
 
+_WAY_OUT = "delete it and run snakemake again"
 #: One row per member and interval. ``epoch``: finished epochs at the end of the interval; ``weights``: those with which
 #: the interval was trained; ``score``: validation average over tasks at its end, in percent (losses: negative, so that
-#: more is better); ``by_task``: the scores of the tasks; ``parent``: the member whose state the interval resumed from,
-#: null in the first interval; ``copied``: whether that is another member; ``explored``: whether the weights differ from
-#: those of the parent; ``seconds``: duration of training and validation when it was computed.
+#: more is better), minus infinity if the member diverged; ``by_task``: the scores of the tasks; ``parent``: the member
+#: whose state the interval resumed from, null in the first interval; ``copied``: whether that is another member;
+#: ``explored``: whether the weights differ from those of the parent; ``seconds``: duration of training and validation
+#: when it was computed.
 HISTORY_SCHEMA = pa.schema(
     [
         ("search", pa.string()),
@@ -75,11 +83,14 @@ class Policy:
         return tuple(self.weights[next(i for i, end in enumerate(self.interval_ends) if e < end)] for e in searched)
 
 
-def backtrack(rows: Sequence[dict[str, Any]]) -> Policy:
+def backtrack(rows: Sequence[dict[str, Any]]) -> Policy | None:
     """The policy of a search: from the best member at the end back through the members it was copied from.
 
     Args:
         rows: A complete history under :data:`HISTORY_SCHEMA`. Of members with equal scores the lowest number is taken.
+
+    Returns:
+        The policy; None if all members diverged.
 
     Raises:
         ValueError: The history is not complete.
@@ -89,7 +100,9 @@ def backtrack(rows: Sequence[dict[str, Any]]) -> Policy:
     members = {member for _, member in by_place}
     if not by_place or len(by_place) != last * len(members) or len(by_place) != len(rows):
         raise ValueError(f"{len(rows)} rows for {len(members)} members and {last} intervals")
-    best = max(members, key=lambda member: (by_place[last, member]["score"], -member))
+    best = max(members, key=lambda member: (ranked(by_place[last, member]["score"]), -member))
+    if ranked(by_place[last, best]["score"]) == DIVERGED:
+        return None
     lineage = [best]
     for interval in range(last, 1, -1):
         lineage.append(by_place[interval, lineage[-1]]["parent"])
@@ -104,34 +117,70 @@ def backtrack(rows: Sequence[dict[str, Any]]) -> Policy:
     )
 
 
-def read_history(path: Path) -> list[dict[str, Any]]:
-    """Rows of the history of a finished search.
-
-    Raises:
-        DataError: The file is missing or damaged, or has another schema.
-    """
-    try:
-        table = pq.read_table(path)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such search; run it with: snakemake --cores all {path}") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error}); delete it and run snakemake again") from None
-    if not table.schema.equals(HISTORY_SCHEMA, check_metadata=False):
-        raise DataError(f"{path}: its columns are not those of a search; delete it and run snakemake again")
-    return table.to_pylist()
-
-
-def read_search(path: Path) -> tuple[list[dict[str, Any]], Policy]:
+def read_search(path: Path, search: Search) -> tuple[list[dict[str, Any]], Policy | None]:
     """Rows of the history of a finished search, and the policy backtracked from them.
 
+    Args:
+        path: The file.
+        search: The search that it should be of.
+
+    Returns:
+        The rows, by interval and member; the policy, None if all members diverged.
+
     Raises:
-        DataError: As :func:`read_history`, or the history is not complete.
+        DataError: The file is missing, damaged, or not the complete history of this search.
     """
-    rows = read_history(path)
-    try:
-        return rows, backtrack(rows)
-    except ValueError as error:
-        raise DataError(f"{path}: not a complete search ({error}); delete it and run snakemake again") from None
+    table = read_table(path, "search")
+    if not table.schema.equals(HISTORY_SCHEMA, check_metadata=False):
+        raise DamagedError(path, "its columns are not those of a search", _WAY_OUT)
+    if read_metadata(path).get("specification") != json.loads(json.dumps(search.describe())):
+        raise DamagedError(path, f"it is of another search than {search.name}, or of other settings", _WAY_OUT)
+    if problem := _problem(search, table):
+        raise DamagedError(path, f"not the history of {search.name}: {problem}", _WAY_OUT)
+    rows = table.to_pylist()
+    return rows, backtrack(rows)
+
+
+def _problem(search: Search, table: pa.Table) -> str:
+    """What is wrong with the history of a search; empty if nothing is."""
+    for name in (name for name in HISTORY_SCHEMA.names if name != "parent"):
+        values = table[name]
+        if values.null_count or (pa.types.is_list(values.type) and pc.list_flatten(values).null_count):
+            return f"column {name} lacks values"
+    rows = table.to_pylist()
+    size = len(initial_weights(search))
+    places = {(i, m): 1 for i in range(1, len(search.interval_ends) + 1) for m in range(size)}
+    counts = Counter((row["interval"], row["member"]) for row in rows)
+    for interval, member in places | counts:
+        count, expected = counts[interval, member], places.get((interval, member), 0)
+        if count != expected:
+            return f"interval {interval} of member {member} is there {count} times instead of {expected}"
+    scores = {(row["interval"], row["member"]): row["score"] for row in rows}
+    for row in rows:
+        if mistake := _mistake(search, row, scores):
+            return f"interval {row['interval']} of member {row['member']} {mistake}"
+    return ""
+
+
+def _mistake(search: Search, row: dict[str, Any], scores: dict[tuple[int, int], float]) -> str:
+    """What is impossible in a row of the history of a search; empty if nothing is."""
+    weights, score, num_tasks = row["weights"], row["score"], len(search.cell.tasks)
+    if len(weights) != num_tasks or min(weights) < 0 or not math.isclose(sum(weights), 1, abs_tol=1e-6):
+        return f"has the weights {weights} instead of {num_tasks} that sum to 1"
+    if not math.isfinite(score) and score != DIVERGED:
+        return f"has the score {score}"
+    if row["epoch"] != search.interval_ends[row["interval"] - 1]:
+        return f"ends after epoch {row['epoch']}"
+    if row["interval"] == 1:
+        return "" if row["parent"] is None else f"resumes from member {row['parent']}"
+    before = scores.get((row["interval"] - 1, row["parent"]))
+    if before is None or (before == DIVERGED != score):
+        return f"resumes from member {row['parent']}, which has no state"
+    return ""
+
+
+class NoPolicyError(DataError):
+    """All members of a search diverged, so that there are no weights to train with."""
 
 
 def resolve_policies(plan: Plan, shards: Sequence[Shard]) -> list[Shard]:
@@ -145,6 +194,7 @@ def resolve_policies(plan: Plan, shards: Sequence[Shard]) -> list[Shard]:
 
     Raises:
         DataError: A search is missing or damaged.
+        NoPolicyError: All members of a search diverged.
     """
     return [_with_policy(plan, shard) for shard in shards]
 
@@ -154,7 +204,12 @@ def _with_policy(plan: Plan, shard: Shard) -> Shard:
     reference = cell.specification.search
     if search is None or reference is None:
         return shard
-    _, policy = read_search(plan.paths.search_file(search))
+    _, policy = read_search(plan.paths.search_file(search), search)
+    if policy is None:
+        raise NoPolicyError(
+            f"search {search.name}: all members diverged, so it has no policy to train with; set a smaller learning "
+            f"rate (searches.{search.key}.changes.recipe.lr, or that of the benchmark)"
+        )
     by_epoch = policy.by_epoch(cell.specification.epochs, last_only=reference.policy == "last")
     specification = replace(cell.specification, policy=by_epoch)
     runs = tuple(replace(run, weights=policy.weights[-1]) for run in cell.runs)

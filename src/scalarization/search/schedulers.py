@@ -1,8 +1,10 @@
 """Ray Tune's PBT and PB2 on the simplex, reproducible from a seed.
 
-Three things differ from Ray's schedulers. The initial weights are ours. Weights are renormalised after every change.
-All draws of a round of exploitation come from a state that is seeded by search and interval. In synchronous mode the
-decisions are therefore a function of the scores, in whatever order the members report them.
+Five things differ from Ray's schedulers. The initial weights are ours. Weights are renormalised after every change. A
+member that diverged is always replaced, and never copied. A member that exploits always explores: its weights differ
+from those of every other member. All draws of a round of exploitation come from a state that is seeded by search and
+interval. In synchronous mode the decisions are therefore a function of the scores, in whatever order the members report
+them.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import functools
 import logging
 import random
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,16 +23,22 @@ from ray.train._internal.session import _TrainingResult
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, PopulationBasedTraining
 from ray.tune.schedulers.pb2 import PB2
+from ray.tune.schedulers.pbt import _explore, _PBTTrialState
 
-from scalarization import seeds
 from scalarization.plan.cells import Search
+from scalarization.search import draws
 from scalarization.search.initial_weights import initial_weights, normalised
 from scalarization.search.intervals import Lineage
+from scalarization.search.scores import DIVERGED, ranked
 
 # Ray logs every exploitation; the history has them.
 logging.getLogger("ray.tune").setLevel(logging.WARNING)
 #: Key of the score in what trials report; schedulers compare its values.
 SCORE = "score"
+#: Weights are the same if none differs by more than this: they were renormalised after different operations.
+TOLERANCE = 1e-9
+#: Attempts to perturb the weights of a copied member until they differ from those of every other member.
+ATTEMPTS = 20
 
 
 def weight_keys(search: Search) -> list[str]:
@@ -70,40 +78,96 @@ class _SearchScheduler(_Scheduler):
         with _seeded(self.search, result["training_iteration"]):
             return super().on_trial_result(tune_controller, trial, result)
 
+
+class _ExploitingScheduler(_SearchScheduler):
+    """What PBT and PB2 have in common: which members exploit which, and that none copies another one's weights."""
+
+    _trial_state: dict[Trial, _PBTTrialState]
+
+    def _quantiles(self) -> tuple[list[Trial], list[Trial]]:
+        """Members that exploit and members that are copied, each from the worst to the best, as Ray's are.
+
+        Ray leaves members without a score out of both, so that they would be trained to the end (Ray's issues 8671,
+        11670 and 57160). Here all members that diverged exploit. If all have, nobody can be copied.
+        """
+        trials = sorted(self._trial_state, key=lambda t: self._trial_state[t].last_score)
+        diverged = sum(self._trial_state[t].last_score == DIVERGED for t in trials)
+        if diverged == len(trials):
+            return [], []
+        count = self.search.num_exploiting
+        return trials[: max(count, diverged)], trials[max(len(trials) - count, diverged) :]
+
     def _exploit(self, tune_controller: Any, trial: Trial, trial_to_clone: Trial) -> None:
         before = weights_of(self.search, trial_to_clone.config)
         super()._exploit(tune_controller, trial, trial_to_clone)
         self.parents[trial.config["member"]] = (trial_to_clone.config["member"], before)
 
+    def _explored(self, trial: Trial, trial_to_clone: Trial, proposed: tuple[float, ...]) -> tuple[float, ...]:
+        """Weights for a member that exploits, which no other member has.
 
-class _PBT(_SearchScheduler, PopulationBasedTraining):
+        With the weights of the member whose state it copies it would be trained for an interval in vain, because
+        training is deterministic.
+
+        Args:
+            trial: The member.
+            trial_to_clone: The member whose state it copies.
+            proposed: What the scheduler proposes. If another member has these weights, those of ``trial_to_clone`` are
+                perturbed as PBT does; if that does not help, such as for factors that cancel in the renormalisation,
+                weights are drawn uniformly from the simplex.
+        """
+        others = np.array([weights_of(self.search, t.config) for t in self._trial_state if t is not trial])
+        weights, attempts = proposed, 0
+        while np.abs(others - weights).max(axis=1).min() <= TOLERANCE:
+            weights = self._perturbed(trial_to_clone) if attempts < ATTEMPTS else _uniform_draw(len(proposed))
+            attempts += 1
+        return weights
+
+    def _perturbed(self, trial: Trial) -> tuple[float, ...]:
+        """The weights of a member, changed as PBT does."""
+        search, explore = self.search, functools.partial(_on_simplex, self.search)
+        factors = search.perturbation_factors
+        config, _ = _explore(trial.config, _mutations(search), search.resample_probability, factors, explore)
+        return weights_of(search, config)
+
+    def _config(self, trial: Trial, weights: tuple[float, ...]) -> dict[str, Any]:
+        return {**trial.config, **dict(zip(weight_keys(self.search), weights, strict=True))}
+
+
+class _PBT(_ExploitingScheduler, PopulationBasedTraining):
     def _get_new_config(self, trial: Trial, trial_to_clone: Trial) -> tuple[dict, dict]:
         config, operations = super()._get_new_config(trial, trial_to_clone)
-        return {**config, "member": trial.config["member"]}, operations
+        weights = self._explored(trial, trial_to_clone, weights_of(self.search, config))
+        return self._config(trial, weights), operations
 
 
-class _PB2(_SearchScheduler, PB2):
+class _PB2(_ExploitingScheduler, PB2):
     data: pd.DataFrame
+    current: Any
+
+    def _save_trial_state(self, state: _PBTTrialState, time: int, result: dict[str, Any], trial: Trial) -> None:
+        """Record a score for the Gaussian process, unless the member diverged."""
+        before = self.data
+        super()._save_trial_state(state, time, result, trial)
+        if state.last_score == DIVERGED:
+            self.data = before
 
     def _get_new_config(self, trial: Trial, trial_to_clone: Trial) -> tuple[dict, dict]:
         # Rows are in the order in which members reported, and the last bits of the Gaussian process depend on it.
         self.data = self.data.sort_values(["Time", "Trial"], kind="stable").reset_index(drop=True)
         rows_before = len(self.data)
         config, operations = super()._get_new_config(trial, trial_to_clone)
-        weights = list(weights_of(self.search, config))
-        if len(self.data) > rows_before:
-            # Ray records the weights as the Gaussian process proposed them. The next score, under the renormalised
-            # weights, would seem to belong to another setting, and PB2 would never learn from it.
-            self.data.loc[self.data.index[-1], weight_keys(self.search)] = weights
-            self.current[-1] = weights
-        else:
-            # Ray does not record a copy that does not explore. PB2 would learn nothing from it, or from its copies,
-            # until it has kept its weights for two intervals.
+        # After the first interval there is no difference of two scores to learn from, and Ray proposes what the copied
+        # member has.
+        weights = self._explored(trial, trial_to_clone, weights_of(self.search, config))
+        # Ray records the weights as the Gaussian process proposed them, and none without a proposal. The next score,
+        # under other weights, would seem to belong to another setting, and PB2 would never learn from it.
+        if len(self.data) == rows_before:
             last = self.data[self.data["Trial"] == str(trial_to_clone)].iloc[-1]
-            record = {"Trial": str(trial), "Time": last["Time"], "Reward": last["Reward"]}
-            record |= dict(zip(weight_keys(self.search), weights, strict=True))
-            self.data = pd.concat([self.data, pd.DataFrame([record], columns=self.data.columns)], ignore_index=True)
-        return {**config, "member": trial.config["member"]}, operations
+            record = pd.DataFrame([{"Trial": str(trial), "Time": last["Time"], "Reward": last["Reward"]}])
+            self.data = pd.concat([self.data, record], ignore_index=True)
+        self.data.loc[self.data.index[-1], weight_keys(self.search)] = weights
+        self.current[-1] = weights
+        return self._config(trial, weights), operations
 
 
 class _Constant(_SearchScheduler, FIFOScheduler):
@@ -123,11 +187,9 @@ def population_scheduler(search: Search) -> FIFOScheduler:
         "synch": True,
     }
     if search.method == "pbt":
-        # Each weight of a vector that is uniform on the simplex has this distribution.
-        other_tasks = len(search.cell.tasks) - 1
         scheduler = _PBT(
             **common,
-            hyperparam_mutations={key: (lambda: random.betavariate(1, other_tasks)) for key in weight_keys(search)},
+            hyperparam_mutations=_mutations(search),
             resample_probability=search.resample_probability,
             perturbation_factors=search.perturbation_factors,
         )
@@ -201,14 +263,14 @@ class Population:
         Args:
             member: The member.
             lineage: As :meth:`start` returned it.
-            score: Higher is better.
+            score: Higher is better; of a member that diverged it is not finite.
 
         Returns:
             The member whose state this interval resumed from, and the weights of that member; None: its own state.
         """
         trial = self._trials[member]
         parent = self._scheduler.parents.pop(member, None)
-        result = {"training_iteration": len(lineage), SCORE: score}
+        result = {"training_iteration": len(lineage), SCORE: ranked(score)}
         trial.run_metadata.checkpoint_manager._latest_checkpoint_result = _TrainingResult(lineage, result)
         trial.update_last_result(result)
         if len(lineage) == len(self.search.interval_ends):
@@ -225,6 +287,16 @@ def _lineage(trial: Trial) -> Lineage:
     return trial.checkpoint or ()
 
 
+def _mutations(search: Search) -> dict[str, Callable[[], float]]:
+    """Weight -> draws it anew: each weight of a vector that is uniform on the simplex has this distribution."""
+    other_tasks = len(search.cell.tasks) - 1
+    return {key: (lambda: random.betavariate(1, other_tasks)) for key in weight_keys(search)}
+
+
+def _uniform_draw(num_tasks: int) -> tuple[float, ...]:
+    return normalised([random.expovariate(1) for _ in range(num_tasks)])
+
+
 def _on_simplex(search: Search, config: dict[str, Any]) -> dict[str, Any]:
     keys = weight_keys(search)
     weights = normalised([config[key] for key in keys])
@@ -235,7 +307,7 @@ def _on_simplex(search: Search, config: dict[str, Any]) -> dict[str, Any]:
 def _seeded(search: Search, interval: int) -> Iterator[None]:
     """Seed the global random states of Python and NumPy, from which Ray draws; they are restored at the end."""
     python, numpy = random.getstate(), np.random.get_state()
-    first, second = seeds.integers(search.cell.specification.root_seed, search.seed, "search_round", interval, size=2)
+    first, second = draws.of_round(search, interval, size=2)
     random.seed(first)
     np.random.seed(second % 2**32)
     try:

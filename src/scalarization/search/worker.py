@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from scalarization.config import Config
-from scalarization.search.intervals import Lineage
+from scalarization.search.intervals import Lineage, Result
 
 
 class Worker:
@@ -38,7 +37,10 @@ class Worker:
         self._current = names[0]
         self._intervals = {n: Intervals(root, s, store.digest, opened) for n, s in searches.items()}
 
-    def train(self, name: str, lineage: Lineage) -> dict[str, Any]:
+    def start(self) -> None:
+        """Nothing: this call ends as soon as the worker has started."""
+
+    def train(self, name: str, lineage: Lineage) -> Result:
         """Train the last interval of a lineage of one search; returns what :meth:`Intervals.train` does."""
         if name != self._current:
             self._intervals[self._current].release_model()

@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from scalarization.analysis import summaries
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
@@ -25,8 +27,15 @@ def draw(kind: str, summary: pd.DataFrame, metadata: dict[str, Any]) -> tuple[Fi
 
     Returns:
         The figure, and the text files' contents by their suffix: ``md`` and ``tex`` (needs booktabs).
+
+    Raises:
+        DataError: The summary has no rows, or lacks a column or metadata.
     """
+    summaries.check_summary(kind, summary, metadata)
+    from scalarization.plotting.labels import settings_note
     from scalarization.tables import render
 
     table = importlib.import_module(f"{__name__}.{kind}").describe(summary, metadata)
+    note = settings_note(summary, "Grid, p*") if "settings_diverged" in summary else ""
+    table = render.with_notes_on_divergence(table, note)
     return render.figure(table), {"md": render.markdown(table), "tex": render.latex(table)}

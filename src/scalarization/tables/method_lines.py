@@ -10,11 +10,13 @@ import pandas as pd
 
 from scalarization.analysis.names import AVERAGE
 from scalarization.plotting.labels import format_number
-from scalarization.tables.render import EMPTY, NO_VALUE, Entry, Group, Row
+from scalarization.tables.render import EMPTY, NO_VALUE, Entry, Group, Row, diverged_entry
 
 #: Metric -> decimals that are printed; 2 for any other metric.
 DECIMALS = {"l1": 4}
 BASELINE = "single"
+#: Columns that tell conditions apart.
+CONDITION = ("benchmark", "task_set", "listed_under", "architecture")
 INTERVAL_HEAD = "95 % interval"
 NOTE_SPREAD = (
     "±: standard deviation over seeds. For an average, the number in brackets is the deviation that the paper reports: "
@@ -55,7 +57,9 @@ def deviation(std: float, places: int) -> str:
 
 
 def mean_entry(row: pd.Series | None, bold: bool = False) -> Entry:
-    """Mean and standard deviations of one row of a summary."""
+    """Mean and standard deviations of one row of a summary; ``diverged`` if one of its runs did."""
+    if row is not None and row["diverged"]:
+        return diverged_entry(row["diverged"], row["seeds"])
     if row is None or pd.isna(row["mean"]):
         return Entry(NO_VALUE)
     places = decimals(row["metric"])
@@ -66,7 +70,9 @@ def mean_entry(row: pd.Series | None, bold: bool = False) -> Entry:
 
 
 def interval_entry(row: pd.Series | None) -> Entry:
-    """The 95 % t interval of one row of a summary."""
+    """The 95 % t interval of one row of a summary; ``diverged`` if one of its runs did."""
+    if row is not None and row["diverged"]:
+        return diverged_entry(row["diverged"], row["seeds"])
     if row is None or pd.isna(row["low"]):
         return Entry(NO_VALUE)
     places = decimals(row["metric"])
@@ -92,8 +98,18 @@ def difference_text(row: pd.Series) -> str:
     return f"({format_number(row['difference'], 2, sign=True)}){OUTSIDE if outside else ''}"
 
 
+def gain_entry(row: pd.Series) -> Entry:
+    """Gain over a baseline; empty without one, ``diverged`` if a run of either did."""
+    if pd.isna(row["gain_diverged"]):
+        return EMPTY
+    if row["gain_diverged"]:
+        return diverged_entry(row["gain_diverged"], row["seeds"])
+    places = decimals(row["metric"])
+    return Entry(format_number(row["gain"], places, sign=True), deviation(row["gain_std"], places))
+
+
 def best_labels(rows: pd.DataFrame) -> set[str]:
-    """Labels of the lines with the best mean as printed. The SD baseline does not take part.
+    """Labels of the lines with the best mean as printed. The SD baseline and diverged runs do not take part.
 
     Args:
         rows: One column of a block, with one row per line.
@@ -138,5 +154,15 @@ def method_groups(
 def notes(rows: pd.DataFrame) -> list[str]:
     """Notes below a table of methods."""
     present = rows[rows["metric"].notna()]
-    texts = [NOTE_SPREAD if present["seeds"].max() > 1 else NOTE_ONE_SEED, NOTE_BOLD]
+    texts = [NOTE_SPREAD if present["seeds"].max() > 1 else NOTE_ONE_SEED, NOTE_BOLD, *solver_notes(present)]
     return [*texts, NOTE_REPORTED] if present["difference"].notna().any() else texts
+
+
+def solver_notes(rows: pd.DataFrame) -> list[str]:
+    """One note for every line whose solver failed: at how many steps of the runs in which it did."""
+    failed = rows[rows["solver_failures"].notna()].drop_duplicates([*CONDITION, "label"])
+    return [
+        f"{label}: the solver failed at {of_line['solver_failures'].sum():,} of {of_line['solver_steps'].sum():,} "
+        "steps of the runs concerned, which used the mean gradient instead."
+        for label, of_line in failed.groupby("label", sort=False)
+    ]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from scalarization.plotting.labels import NOT_RUN, format_number
 from scalarization.tables import method_lines
-from scalarization.tables.render import EMPTY, NO_VALUE, Block, Entry, Group, Row, Table
+from scalarization.tables.render import EMPTY, NO_VALUE, Block, Entry, Group, Row, Table, diverged_entry
 
 BLOCK_COLUMNS = ["benchmark", "task_set", "architecture"]
 #: Label of the minor line with gains.
@@ -100,15 +100,14 @@ def _value(row: pd.Series | None) -> Entry:
         return Entry(NO_VALUE)
     if not row["present"]:
         return Entry(NOT_RUN)
+    if row["diverged"]:
+        return diverged_entry(row["diverged"], row["seeds"])
     places = method_lines.decimals(row["metric"])
     return Entry(format_number(row["mean"], places), method_lines.deviation(row["std"], places))
 
 
 def _gain(row: pd.Series | None) -> Entry:
-    if row is None or pd.isna(row["gain"]):
-        return EMPTY
-    places = method_lines.decimals(row["metric"])
-    return Entry(format_number(row["gain"], places, sign=True), method_lines.deviation(row["gain_std"], places))
+    return EMPTY if row is None else method_lines.gain_entry(row)
 
 
 def _reported(row: pd.Series | None) -> Entry:

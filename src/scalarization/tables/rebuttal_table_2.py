@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from scalarization.analysis.names import AVERAGE
+from scalarization.plotting.labels import DIVERGED
 from scalarization.tables import method_lines
 from scalarization.tables.render import NO_VALUE, Block, Entry, Row, Table
 
@@ -45,7 +46,8 @@ def _block(rows: pd.DataFrame) -> Block:
         if has_interval:
             entries.append(method_lines.interval_entry(average))
         entries += [values[task] for task in tasks]
-        entries.append(Entry("(" + ", ".join(f"{weight:.2f}" for weight in average["weights"]) + ")"))
+        weights = ", ".join(f"{weight:.2f}" for weight in average["weights"])
+        entries.append(Entry(f"({weights})" if weights else DIVERGED))
         yield Row(label + _search_setting(average), tuple(entries))
 
     names = [task.replace("_", " ") for task in tasks]

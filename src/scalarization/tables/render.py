@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import matplotlib as mpl
@@ -16,10 +16,14 @@ from matplotlib.lines import Line2D
 from matplotlib.textpath import TextToPath
 
 from scalarization.plotting import style
-from scalarization.plotting.labels import MINUS, NOT_RUN, TIMES
+from scalarization.plotting.labels import DIVERGED, MINUS, NOT_RUN, TIMES, diverged_count
 
 #: Written where there is no value.
 NO_VALUE = "\N{EN DASH}"
+NOTE_DIVERGED = (
+    "Diverged: a run whose loss or predictions were not finite has no value. In parentheses: how many of the runs that "
+    "the entry is about. Such an entry is never the best, and there is no mean of the other runs."
+)
 #: Font sizes of normal and of minor rows, points.
 SIZE, MINOR_SIZE = 8.0, 6.5
 #: Heights of normal rows, of minor rows and of a line of a note, points.
@@ -51,6 +55,11 @@ class Entry:
 
 #: Leaves a column of a row empty.
 EMPTY = Entry("")
+
+
+def diverged_entry(diverged: int, seeds: int) -> Entry:
+    """The entry in place of a mean over seeds of which some diverged."""
+    return Entry(DIVERGED, diverged_count(diverged, seeds))
 
 
 @dataclass(frozen=True)
@@ -105,6 +114,13 @@ class Table:
 
     blocks: list[Block]
     notes: list[str] = field(default_factory=list)
+
+
+def with_notes_on_divergence(table: Table, note: str) -> Table:
+    """The table with a note on what ``diverged`` means, if it has such an entry, and a further note unless empty."""
+    entries = (entry for block in table.blocks for row in block.rows for entry in row.entries)
+    notes = [NOTE_DIVERGED] if any(entry.text == DIVERGED for entry in entries) else []
+    return replace(table, notes=[*table.notes, *notes, *([f"{note}."] if note else [])])
 
 
 def markdown(table: Table) -> str:

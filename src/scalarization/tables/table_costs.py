@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pandas as pd
 
-from scalarization.plotting.labels import TIMES
+from scalarization.plotting.labels import DIVERGED, TIMES
 from scalarization.tables import method_lines
 from scalarization.tables.render import EMPTY, NO_VALUE, Block, Entry, Row, Table
 
@@ -71,12 +71,20 @@ def _with_powers(text: str) -> str:
 
 
 def _ratio(rows: pd.DataFrame, name: str) -> Entry:
-    return Entry(f"{rows[name].iloc[0]:.2f}{TIMES}") if len(rows) else Entry(NO_VALUE)
+    return _measured(rows, name, lambda value: f"{value:.2f}{TIMES}")
 
 
 def _milliseconds(rows: pd.DataFrame) -> Entry:
-    return Entry(f"{1000 * rows['seconds_per_step'].iloc[0]:.3g} ms") if len(rows) else Entry(NO_VALUE)
+    return _measured(rows, "seconds_per_step", lambda value: f"{1000 * value:.3g} ms")
 
 
 def _mebibytes(rows: pd.DataFrame) -> Entry:
-    return Entry(f"{rows['peak_bytes'].iloc[0] / 2**20:.3g} MiB") if len(rows) else Entry(NO_VALUE)
+    return _measured(rows, "peak_bytes", lambda value: f"{value / 2**20:.3g} MiB")
+
+
+def _measured(rows: pd.DataFrame, name: str, text: Callable[[float], str]) -> Entry:
+    """What was measured with one number of tasks; a time is NaN if the method, or uniform scalarization, diverged."""
+    if not len(rows):
+        return Entry(NO_VALUE)
+    value = rows[name].iloc[0]
+    return Entry(DIVERGED if pd.isna(value) else text(value))

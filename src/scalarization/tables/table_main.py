@@ -24,9 +24,9 @@ def describe(summary: pd.DataFrame, metadata: dict[str, Any]) -> Table:
     poster = summary[summary["architecture"].isna()]
     measured = summary[summary["architecture"].notna()]
     blocks = []
-    for (benchmark, task_set, variant), rows in measured.groupby(["benchmark", "task_set", "variant"], sort=False):
+    for (benchmark, task_set, variant), rows in measured.groupby(["benchmark", "task_set", "listed_under"], sort=False):
         of_benchmark = measured[measured["benchmark"] == benchmark]
-        details = {"task_set": task_set, "variant": variant}
+        details = {"task_set": task_set, "listed_under": variant}
         title = ", ".join([benchmark, *(d for column, d in details.items() if of_benchmark[column].nunique() > 1)])
         metrics = list(rows["metric"].dropna().unique())
         if metrics in ([], [BALANCED_ACCURACY]):

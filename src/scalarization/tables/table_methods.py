@@ -11,7 +11,7 @@ from scalarization.analysis.names import AVERAGE
 from scalarization.tables import method_lines
 from scalarization.tables.render import Block, Entry, Row, Table
 
-BLOCK_COLUMNS = ["benchmark", "task_set", "variant", "architecture"]
+BLOCK_COLUMNS = ["benchmark", "task_set", "listed_under", "architecture"]
 
 
 class Column(NamedTuple):
@@ -30,7 +30,7 @@ class Column(NamedTuple):
 
 def describe(summary: pd.DataFrame, metadata: dict[str, Any]) -> Table:
     """Describe the summary of ``analysis.table_methods``."""
-    title_columns = [column for column in ("task_set", "variant") if summary[column].nunique() > 1]
+    title_columns = [column for column in ("task_set", "listed_under") if summary[column].nunique() > 1]
     blocks = [_block(rows, title_columns) for _, rows in summary.groupby(BLOCK_COLUMNS, sort=False)]
     return Table(blocks, method_lines.notes(summary))
 

@@ -6,12 +6,16 @@ from typing import Any
 
 import pandas as pd
 
-from scalarization.plotting.labels import NOT_RUN
+from scalarization.plotting.labels import DIVERGED, NOT_RUN
 from scalarization.tables.render import EMPTY, NO_VALUE, Block, Entry, Group, Row, Table
 
 SETTING_HEADS = ("N", "E", "Q", "r", "intervals")
 COST_HEADS = ("trainings, N r + 1", "measured trainings", "weight settings", "measured settings", "training time")
 SESSION_HEADS = ("searches", "workers", "wall time", "training / workers", "start-up", "overhead per search")
+NOTE_DIVERGED = (
+    "Diverged: members whose loss or predictions were not finite in some interval. They are never the best and never "
+    "copied, and what they took is counted."
+)
 NOTES = [
     "N: members of the population. E: epochs of an interval. Q: fraction of the members that exploit others. r: "
     "fraction of the training set that members see.",
@@ -36,18 +40,21 @@ def describe(summary: pd.DataFrame, metadata: dict[str, Any]) -> Table:
     ]
     sessions = summary[summary["present"].astype(bool)].drop_duplicates("session")
     lines = [_session_line(row) for _, row in sessions.iterrows()]
-    return Table([*blocks, Block("Ray sessions", "", SESSION_HEADS, [Group("", lines)])], NOTES)
+    notes = [*NOTES, NOTE_DIVERGED] if (summary["diverged"] > 0).any() else NOTES
+    return Table([*blocks, Block("Ray sessions", "", SESSION_HEADS, [Group("", lines)])], notes)
 
 
 def _block(title: str, rows: pd.DataFrame) -> Block:
+    diverged = bool((rows["diverged"] > 0).any())
     groups = [
-        Group(label, [_search_line(row) for _, row in searches.iterrows()])
+        Group(label, [_search_line(row, diverged) for _, row in searches.iterrows()])
         for label, searches in rows.groupby("label", sort=False)
     ]
-    return Block(title, "", (*SETTING_HEADS, *COST_HEADS), groups)
+    return Block(title, "", (*SETTING_HEADS, *COST_HEADS, *([DIVERGED] if diverged else [])), groups)
 
 
-def _search_line(row: pd.Series) -> Row:
+def _search_line(row: pd.Series, diverged: bool) -> Row:
+    """The line of a search; with a column for the number of members that diverged if any search has some."""
     label = f"{row['search']}, {row['architecture']}"
     setting = (
         Entry(f"{row['population']:.0f}"),
@@ -57,7 +64,7 @@ def _search_line(row: pd.Series) -> Row:
         Entry(f"{row['intervals']:.0f}"),
     )
     if not row["present"]:
-        return Row(label, (*setting, Entry(NOT_RUN), *[EMPTY] * (len(COST_HEADS) - 1)))
+        return Row(label, (*setting, Entry(NOT_RUN), *[EMPTY] * (len(COST_HEADS) - 1 + diverged)))
     cost = (
         Entry(f"{row['trainings']:.2f}"),
         Entry(f"{row['trainings_measured']:.2f}"),
@@ -65,7 +72,8 @@ def _search_line(row: pd.Series) -> Row:
         Entry(f"{row['configurations_measured']:.0f}"),
         Entry(f"{row['seconds']:,.0f} s"),
     )
-    return Row(label, (*setting, *cost))
+    count = [Entry(f"{row['diverged']:.0f} of {row['population']:.0f} members")] if diverged else []
+    return Row(label, (*setting, *cost, *count))
 
 
 def _session_line(row: pd.Series) -> Row:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from scalarization.plotting.labels import NOT_RUN, TIMES, format_number
 from scalarization.tables import method_lines
-from scalarization.tables.render import EMPTY, NO_VALUE, Block, Entry, Group, Row, Table
+from scalarization.tables.render import EMPTY, NO_VALUE, Block, Entry, Group, Row, Table, diverged_entry
 
 HEADS = ("gain over uniform", "trainings", "relative to direct", "search time")
 BLOCK_COLUMNS = ["benchmark", "task_set", "architecture"]
@@ -44,13 +44,12 @@ def _line(row: pd.Series, has_interval: bool) -> Row:
         label += f", N={row['population']:.0f}, searched on {'itself' if direct else row['searched_on']}"
     if not row["present"]:
         return Row(label, (Entry(NOT_RUN), *[EMPTY] * (len(HEADS) + has_interval)))
-    places = method_lines.decimals(row["metric"])
-    entries = [Entry(format_number(row["mean"], places), method_lines.deviation(row["std"], places))]
+    entries = [diverged_entry(row["diverged"], row["seeds"]) if row["diverged"] else _mean(row)]
     if has_interval:
         entries.append(method_lines.interval_entry(row))
     gain = Entry(NO_VALUE)
-    if not pd.isna(row["gain"]) and row["method"] != "uniform":
-        gain = Entry(format_number(row["gain"], places, sign=True), method_lines.deviation(row["gain_std"], places))
+    if not pd.isna(row["gain_diverged"]) and row["method"] != "uniform":
+        gain = method_lines.gain_entry(row)
     entries += [
         gain,
         Entry(f"{row['trainings']:.2f}"),
@@ -58,3 +57,8 @@ def _line(row: pd.Series, has_interval: bool) -> Row:
         Entry(NO_VALUE if pd.isna(row["search_seconds"]) else f"{row['search_seconds']:,.0f} s"),
     ]
     return Row(label, tuple(entries))
+
+
+def _mean(row: pd.Series) -> Entry:
+    places = method_lines.decimals(row["metric"])
+    return Entry(format_number(row["mean"], places), method_lines.deviation(row["std"], places))

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -30,24 +31,14 @@ from torch import Tensor, nn
 
 from scalarization import models
 from scalarization.config import Recipe
+from scalarization.methods.jacobian import gramian
 from scalarization.storage import QUALITY
+from scalarization.training.divergence import Watched
 from scalarization.training.gradients import Batch, TaskGradients
 from scalarization.training.loop import Trainer
 from scalarization.training.objectives import Objective
 from scalarization.training.randomness import forked, get_global_state, set_global_state
 from scalarization.training.steps import ConstantStep
-
-#: Columns of the Jacobian that are converted to float64 at once; bounds the memory.
-COLUMNS = 1 << 14
-
-
-def gramian(jacobian: Tensor) -> Tensor:
-    """Scalar products of task gradients, summed in float64: [T, P] -> float64 [T, T]."""
-    total = torch.zeros(len(jacobian), len(jacobian), dtype=torch.float64, device=jacobian.device)
-    for part in jacobian.split(COLUMNS, dim=1):
-        part = part.double()
-        total.addmm_(part, part.T)
-    return total
 
 
 class ConflictCounts:
@@ -109,6 +100,13 @@ class ConflictCounts:
             "norm": _means(self.norm, self.present),
         }
 
+    def undefined(self) -> dict[str, Any]:
+        """What :meth:`row` returns, for an epoch in which the run diverged: counts are None, means NaN."""
+        num_tasks = len(self.norm)
+        num_pairs = num_tasks * (num_tasks - 1) // 2
+        means = {"mean_cosine": [math.nan] * num_pairs, "norm": [math.nan] * num_tasks}
+        return {**dict.fromkeys(("conflicts", "steps", "zero"), [None] * num_pairs), **means}
+
     def reset(self) -> None:
         """Begin another epoch: set everything to 0."""
         for tensor in vars(self).values():
@@ -158,14 +156,21 @@ class CountingStep(ConstantStep):
         self._every = every
         self._jacobian = torch.zeros(self.num_tasks, self.task_gradients.size, device=device)
         self._losses = torch.zeros(self.num_tasks, device=device)
+        self._not_counted = torch.zeros(self.num_tasks, device=device)
         self._counts_this_step = False
         self._features: Tensor | None = None
+
+    def _watched(self) -> list[Watched]:
+        loss, gradient = super()._watched()
+        return [loss, *(Watched(f"the gradient of task '{task}'") for task in self.objective.tasks), gradient]
 
     def __call__(self, batch: Batch, weights: Sequence[float], index: int, seed: int) -> Tensor:
         """Add the gradient of a batch, as without counting, and count its conflicts if it is the step's turn."""
         self._counts_this_step = index % self._every == 0
         if not self._counts_this_step:
-            return super().__call__(batch, weights, index, seed)
+            loss = super().__call__(batch, weights, index, seed)
+            self._numbers = (*self._numbers, self._not_counted)
+            return loss
         self._jacobian.zero_()
         if self.task_gradients.split_by_domain:
             # Before the training step, so that the two do not hold their graphs at the same time.
@@ -173,6 +178,7 @@ class CountingStep(ConstantStep):
         loss = super().__call__(batch, weights, index, seed)
         self._features = None
         self.counts.add(gramian(self._jacobian))
+        self._numbers = (*self._numbers, self.task_gradients.at_first_layer(self._jacobian))
         return loss
 
     @property
@@ -230,10 +236,12 @@ class CountingTrainer(Trainer):
         """Add the row of the epoch that has just ended.
 
         It has ``epoch``, ``train_loss`` (mean over its batches), ``metric`` and ``validation`` (average over tasks on
-        the validation split), and what :meth:`ConflictCounts.row` returns.
+        the validation split), and what :meth:`ConflictCounts.row` returns. If the epoch was not finite, its counts are
+        None and all else is NaN: gradients that are not finite cannot conflict, so the rest of them would look valid.
         """
         began = time.perf_counter()
         validation = self.validate()
+        counts = self.method_step.counts
         metric = next(m for m in QUALITY if all(m in metrics for metrics in validation.values()))
         self.rows.append(
             {
@@ -241,10 +249,10 @@ class CountingTrainer(Trainer):
                 "train_loss": self.take_mean_loss(),
                 "metric": metric,
                 "validation": sum(metrics[metric] for metrics in validation.values()) / len(validation),
-                **self.method_step.counts.row(),
+                **(counts.row() if self.diverged is None else counts.undefined()),
             }
         )
-        self.method_step.counts.reset()
+        counts.reset()
         self.evaluation_seconds += time.perf_counter() - began
 
 

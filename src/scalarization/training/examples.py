@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from scalarization.plan import Plan
 
 
-def gather_examples(plan: Plan, shard: Shard, records: Sequence[tuple[dict[str, Any], RunRecord]]) -> None:
+def gather_examples(
+    plan: Plan, shard: Shard, records: Sequence[tuple[dict[str, Any], RunRecord]], metadata: dict[str, Any]
+) -> None:
     """Write the predictions of a shard's runs; images and targets, which all runs have in common, only once.
 
     Args:
         plan: The preset.
         shard: A shard; nothing is done unless its tasks are dense.
         records: Identity (the columns of a run file that tell runs apart) and record of every run.
+        metadata: What the shard's run file says of itself.
     """
     file = plan.paths.examples_file(shard)
     if file is None:
@@ -39,17 +42,23 @@ def gather_examples(plan: Plan, shard: Shard, records: Sequence[tuple[dict[str, 
             for name in EXAMPLE_SCHEMA.names
         }
         tables.append(pa.table(columns, EXAMPLE_SCHEMA))
-    write_example_file(file, pa.concat_tables(tables))
+    write_example_file(file, pa.concat_tables(tables), metadata)
 
 
-def merge_examples(plan: Plan, cell: Cell) -> None:
-    """Join the predictions of a cell's shards into the cell's own file; nothing unless its tasks are dense."""
+def merge_examples(plan: Plan, cell: Cell, metadata: dict[str, Any]) -> None:
+    """Join the predictions of a cell's shards into the cell's own file; nothing unless its tasks are dense.
+
+    Args:
+        plan: The preset.
+        cell: The cell.
+        metadata: What the cell's run file says of itself.
+    """
     file = plan.paths.examples_file(Shard(cell))
     if file is None:
         return
     files = [plan.paths.examples_file(shard) for shard in plan.shards(cell)]
     first, *others = (read_example_file(file) for file in files if file)
-    write_example_file(file, pa.concat_tables([first, *(_predictions(table) for table in others)]))
+    write_example_file(file, pa.concat_tables([first, *(_predictions(table) for table in others)]), metadata)
 
 
 def _predictions(table: pa.Table) -> pa.Table:

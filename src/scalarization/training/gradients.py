@@ -138,6 +138,17 @@ class TaskGradients:
                 add_to_grad(self.heads, at_heads, len(task_losses))
         self._add_backbone(features, cotangents, jacobian[:, :heads_start])
 
+    def at_first_layer(self, jacobian: Tensor) -> Tensor:
+        """Largest of each task's gradient on the network's first parameter [T].
+
+        Whatever is not finite on the way back from a loss arrives there, and it is far smaller than a Jacobian.
+
+        Args:
+            jacobian: [T, P].
+        """
+        first = jacobian[:, : self.shared[0].numel()]
+        return torch.linalg.vector_norm(first, torch.inf, dim=1)
+
     def add_from(self, features: Tensor, losses: Tensor, jacobian: Tensor) -> None:
         """Add gradients by task from an existing forward pass; its graph is kept, and no ``.grad`` changes.
 

@@ -14,11 +14,11 @@ from scalarization.errors import StoppedError, UserError
 from scalarization.locks import locked
 from scalarization.plan import fingerprints
 from scalarization.plan.cells import Cell, Run, Shard
-from scalarization.storage import read_metadata, read_run_file, write_run_file, write_table
+from scalarization.provenance import Provenance
+from scalarization.storage import quarantine, write_table
 from scalarization.training.data import environment, open_data
-from scalarization.training.examples import merge_examples
 from scalarization.training.kinds import CountingRuns, PlainRuns, Row, RunKind, identity
-from scalarization.training.records import RunRecord
+from scalarization.training.records import NOTES, RunRecord
 from scalarization.training.shutdown import GracefulShutdown
 
 if TYPE_CHECKING:
@@ -63,19 +63,6 @@ def count_conflicts(plan: Plan, cells: Sequence[Cell], time_limit: float | None)
     TrainingJob(plan, [Shard(cell) for cell in cells], CountingRuns(), GracefulShutdown(time_limit)).run()
 
 
-def merge_shards(plan: Plan, cell: Cell) -> None:
-    """Join the run files of a cell's shards into the cell's own.
-
-    Raises:
-        DataError: A shard's file is missing or damaged, or the cell's own cannot be written.
-    """
-    files = [plan.paths.shard_file(shard) for shard in plan.shards(cell)]
-    order = [(column, "ascending") for column in ("weight_setting", "seed", "epoch")]
-    table = pa.concat_tables([read_run_file(file) for file in files]).sort_by(order)
-    write_run_file(plan.paths.run_file(cell), table.to_pylist(), read_metadata(files[0]))
-    merge_examples(plan, cell)
-
-
 class TrainingJob:
     """Trains shards of one benchmark, one run after the other; the runs share device and images.
 
@@ -96,6 +83,7 @@ class TrainingJob:
             raise UserError(f"one job trains cells of one benchmark, these are of {', '.join(benchmarks)}")
         self.plan, self.shards, self.kind, self.shutdown = plan, shards, kind, shutdown
         self.store = Store(plan.paths.store_file(benchmarks[0]))
+        self._provenance = Provenance(plan)
         self._opened: tuple[torch.device, Data] | None = None
         #: CPU seconds from the start of the process to the first run; counted as the first run's.
         self._startup_seconds = 0.0
@@ -108,37 +96,45 @@ class TrainingJob:
         Raises:
             UserError, DataError, StoppedError: As in :func:`train_shards`.
         """
-        for shard in self.shards:
-            began = time.monotonic()
-            self._train_shard(shard)
-            duration = _clock(time.monotonic() - began)
-            logger.info("%s: %d runs in %s", shard.name, len(shard.runs), duration, extra={"terminal": True})
+        with self.shutdown:
+            for shard in self.shards:
+                began = time.monotonic()
+                self._train_shard(shard)
+                duration = _clock(time.monotonic() - began)
+                logger.info("%s: %d runs in %s", shard.name, len(shard.runs), duration, extra={"terminal": True})
 
     def _train_shard(self, shard: Shard) -> None:
         """Train the runs of a shard that are not finished, then write its files."""
         cell, code = shard.cell, fingerprints.cell_code(shard.cell)
+        origin = self._provenance.origin(self.plan.paths.shard_file(shard))
         rows: list[Row] = []
         timings: list[Row] = []
         records: list[tuple[Row, RunRecord]] = []
+        notes: dict[str, list[Row]] = {name: [] for name in NOTES}
         trained_with: dict[str, Any] = {}
         for run in shard.runs:
             record = RunRecord(self.plan.paths.checkpoints, cell, run, self.store.digest, code)
-            finished = self.kind.finished(self.plan, shard, record)
+            finished = record.finished()
             if finished is None:
                 with locked(record.directory, "trains this run", lambda: self.shutdown.reason):
                     # Another process may have trained it while this one waited for the lock.
-                    finished = self.kind.finished(self.plan, shard, record) or self._train_run(cell, run, record)
+                    finished = record.finished() or self._train_run(cell, run, record)
             self._num_done += 1
             records.append((identity(cell, run), record))
             rows += self.kind.rows(cell, run, finished["rows"])
             timing = {"cell": cell.name, "weight_setting": run.weight_setting, "seed": run.seed, **finished["timing"]}
             timings.append(timing)
+            for name, of_runs in notes.items():
+                if finished[name]:
+                    of_runs.append({"weight_setting": run.weight_setting, "seed": run.seed, **finished[name]})
             trained_with = finished["environment"]
         metadata = {
             "specification": cell.describe(),
             "code": code,
             "data": self.store.digest,
             "environment": trained_with,
+            **notes,
+            **origin,
         }
         self.kind.write(self.plan, shard, rows, metadata, records)
         write_table(self.plan.paths.timings_file(shard), pa.Table.from_pylist(timings))
@@ -148,10 +144,9 @@ class TrainingJob:
         began = time.perf_counter()
         trainer = self._trainer(cell, run, record)
         startup_seconds, self._startup_seconds = self._startup_seconds, 0.0
-        first = trainer.step
         self._train_to_the_end(trainer, record, began)
         seconds = time.perf_counter() - began
-        images = (trainer.step - first) * trainer.recipe.batch_size
+        images = trainer.trained_steps * trainer.recipe.batch_size
         timing = {
             "startup_cpu_seconds": startup_seconds,
             "seconds": seconds,
@@ -160,9 +155,13 @@ class TrainingJob:
             "images_per_second": images / max(1e-9, seconds - trainer.evaluation_seconds),
         }
         trained_with = environment(trainer.device)
+        diverged = trainer.diverged.describe() if trainer.diverged else {}
+        method = trainer.method
+        failures = {"failures": method.failures, "steps": method.calls} if method and method.failures else {}
         record.write_examples(trainer.examples())
-        record.finish(trainer.rows, timing, trained_with)
-        return {"rows": trainer.rows, "timing": timing, "environment": trained_with}
+        record.finish(trainer.rows, timing, trained_with, diverged, failures)
+        notes = {"diverged": diverged, "solver_failures": failures}
+        return {"rows": trainer.rows, "timing": timing, "environment": trained_with, **notes}
 
     def _trainer(self, cell: Cell, run: Run, record: RunRecord) -> Trainer:
         """A trainer of a run, resumed from its newest checkpoint that can be read."""
@@ -172,8 +171,8 @@ class TrainingJob:
         for file, payload in record.checkpoints():
             try:
                 trainer.load_state(payload)
-            except ValueError:
-                record.quarantine(file)
+            except ValueError as error:
+                quarantine(file, str(error))
                 trainer = trainer_type(cell, run, data, device)  # part of the foreign state is in the old one
                 continue
             logger.info("%s: resuming from step %d", self._label(trainer), trainer.step)
@@ -190,7 +189,7 @@ class TrainingJob:
 
     def _train_to_the_end(self, trainer: Trainer, record: RunRecord, began: float) -> None:
         """Train, evaluate, save checkpoints and log progress; stop when asked to."""
-        epochs, first = trainer.cell.specification.epochs, trainer.step
+        epochs = trainer.cell.specification.epochs
         after_step = self._checkpointing(trainer, record)
         logged = time.monotonic()
         while trainer.epoch < epochs:
@@ -200,9 +199,10 @@ class TrainingJob:
             trainer.evaluate_epoch()
             if trainer.step < trainer.cell.steps:
                 after_step()
-            if len(trainer.rows) > num_rows or time.monotonic() - logged >= LOG_SECONDS:
+            evaluated = len(trainer.rows) > num_rows
+            if not trainer.stopped and (evaluated or time.monotonic() - logged >= LOG_SECONDS):
                 logged = time.monotonic()
-                steps_per_second = (trainer.step - first) / (time.perf_counter() - began)
+                steps_per_second = trainer.trained_steps / (time.perf_counter() - began)
                 logger.info(
                     "%s | epoch %d/%d | loss %.4f | %s images/s | %s left in this run",
                     self._label(trainer),

@@ -26,10 +26,6 @@ class RunKind(ABC):
     def trainer_type(self) -> type[Trainer]:
         """The class that trains a run; imports torch."""
 
-    def finished(self, plan: Plan, shard: Shard, record: RunRecord) -> dict[str, Any] | None:
-        """Content of a finished run's record; None if the run has to be trained."""
-        return record.finished()
-
     @abstractmethod
     def rows(self, cell: Cell, run: Run, recorded: Sequence[Row]) -> list[Row]:
         """Rows of the shard's file that a run adds.
@@ -55,7 +51,7 @@ class RunKind(ABC):
             plan: The preset.
             shard: The shard.
             rows: Rows of all of its runs.
-            metadata: Specification, digests and environment.
+            metadata: Specification, digests, environment, and which runs diverged.
             records: Identity and record of every run.
         """
 
@@ -68,12 +64,6 @@ class PlainRuns(RunKind):
         from scalarization.training.loop import Trainer
 
         return Trainer
-
-    def finished(self, plan: Plan, shard: Shard, record: RunRecord) -> dict[str, Any] | None:
-        """Content of a finished run's record; None as well if predictions should be kept and are lost."""
-        if plan.paths.examples_file(shard) and not record.has_examples():
-            return None
-        return record.finished()
 
     def rows(self, cell: Cell, run: Run, recorded: Sequence[Row]) -> list[Row]:
         """One row per epoch, split, task and metric."""
@@ -89,7 +79,7 @@ class PlainRuns(RunKind):
     ) -> None:
         """Write the run file and, of dense tasks, predictions."""
         write_run_file(plan.paths.shard_file(shard), rows, metadata)
-        gather_examples(plan, shard, records)
+        gather_examples(plan, shard, records, metadata)
 
 
 class CountingRuns(RunKind):

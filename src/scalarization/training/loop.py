@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import io
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,12 +16,16 @@ from scalarization.data.augmentation import Augmentation
 from scalarization.data.base import Data
 from scalarization.data.sampling import DomainSampler
 from scalarization.plan.cells import Cell, Run
+from scalarization.training.divergence import Divergence, Watch, changing
+from scalarization.training.evaluation import Evaluator
 from scalarization.training.gradients import Batch
+from scalarization.training.mean_loss import MeanLoss
 from scalarization.training.objectives import build_objective
-from scalarization.training.objectives.base import Network
+from scalarization.training.objectives.base import Metrics, Network
 from scalarization.training.optimization import build_optimizer, learning_rate, set_learning_rate
-from scalarization.training.precision import autocast
+from scalarization.training.precision import autocast, resolve
 from scalarization.training.randomness import forked, seed_global_state
+from scalarization.training.state import load_optimizer, pack, refusing, require_like, unpack
 from scalarization.training.steps import STEPS, MethodStep, build_method
 from scalarization.weights import WeightSchedule
 
@@ -35,6 +39,9 @@ class Trainer:
     Under multi-domain learning the weights are the sampling probabilities of the domains, and the loss is unweighted
     (appendix 1.1); under multi-task learning they multiply the losses. A single-domain or single-task run is the same
     with one task. Methods other than constant weights compute the gradient from the tasks' losses or gradients.
+
+    If something is not finite, the run has diverged; that is found when the epoch ends or is evaluated, and logged
+    once. Metrics of the epoch are NaN. Then the recipe's ``on_divergence`` says whether training goes on.
 
     Args:
         cell: Specification.
@@ -63,12 +70,15 @@ class Trainer:
         self.optimizer = build_optimizer(self.network, self.recipe, self.method)
         self.forward: Network = torch.compile(self.network) if self._compiles else self.network
         self.method_step = self.build_step()
-        self.step = 0
+        precision = resolve(self.recipe.precision, device)
+        self.watch = Watch(self.method_step.watched, self.recipe, precision, device)
+        self._evaluator = Evaluator(self.method_step, self.data, specification.outputs.evaluated, self.watch)
+        #: Finished steps, those that a stopped run leaves out included; steps that this object has trained.
+        self.step = self.trained_steps = 0
         self.rows: list[dict[str, Any]] = []
         self.evaluation_seconds = 0.0
         self._consumed = [0] * len(self.objective.domains)
-        self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
-        self._loss_steps = 0
+        self._loss = MeanLoss(device)
 
     def _build_sampler(self) -> DomainSampler:
         # Rows of the train split are shuffled in the store: its beginning is the same random part for all runs.
@@ -87,8 +97,8 @@ class Trainer:
 
     def build_step(self) -> MethodStep:
         """What computes the gradients of the training steps."""
-        step = STEPS[methods.load(self.cell.method).kind]
-        return step(self.network, self.forward, self.objective, self.method, self.recipe, self.device, self.autocast)
+        parts = (self.network, self.forward, self.objective, self.method, self.recipe, self.device, self.autocast)
+        return STEPS[methods.load(self.cell.method).kind](*parts, self.cell.method)
 
     @property
     def _root_seed(self) -> int:
@@ -107,15 +117,27 @@ class Trainer:
 
     @property
     def mean_loss(self) -> float:
-        """Mean training loss over the batches since it was last taken."""
-        return self._loss_sum.item() / max(1, self._loss_steps)
+        """Mean training loss over the batches since it was last taken, or since an epoch that was not finite.
+
+        NaN if the last epoch was not finite.
+        """
+        return self._loss.value if self.watch.finite else math.nan
 
     def take_mean_loss(self) -> float:
-        """Mean training loss over the batches since it was last taken; the next one begins here."""
+        """:attr:`mean_loss`; the next one begins here."""
         loss = self.mean_loss
-        self._loss_sum.zero_()
-        self._loss_steps = 0
+        self._loss.reset()
         return loss
+
+    @property
+    def diverged(self) -> Divergence | None:
+        """Where the run diverged; None if its last epoch was finite."""
+        return None if self.watch.finite else self.watch.first
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no further step is trained."""
+        return self.watch.reported and self.recipe.on_divergence == "stop"
 
     def set_schedule(self, schedule: WeightSchedule) -> None:
         """Train with other weights from the next epoch on."""
@@ -129,13 +151,18 @@ class Trainer:
         self.step = 0
 
     def train_epoch(self, after_step: Callable[[], None]) -> None:
-        """Train to the end of the current epoch.
+        """Train to the end of the current epoch; if the run has stopped, just count its steps.
 
         Args:
             after_step: Called after every step but the epoch's last. It may raise to stop training; the state then is
                 that of the finished step.
         """
         epoch, first = divmod(self.step, self.steps_per_epoch)
+        if self.stopped:
+            self.step = (epoch + 1) * self.steps_per_epoch
+            return
+        if not first:
+            self.watch.begin_epoch()
         weights = self.schedule.at_epoch(epoch)
         probabilities = self.objective.sampling(weights)
         drawn, rows, consumed = self.sampler.epoch(epoch, self.steps_per_epoch, probabilities, self._consumed)
@@ -160,18 +187,30 @@ class Trainer:
         self._consumed = consumed
         if self.method is not None:
             self.method.after_epoch()
+        self.watch.end_epoch(self.step, changing(self.network, self.method, self.optimizer))
+        if not self.watch.finite:
+            self._loss.reset()
+        self._report()
 
     def _train_step(self, batch: Batch, weights: tuple[float, ...], index: int, seed: int) -> None:
         warmup_steps = self.recipe.warmup_epochs * self.steps_per_epoch
         rate = learning_rate(self.step, self.cell.steps, warmup_steps, self.recipe.lr, self.recipe.schedule)
         set_learning_rate(self.optimizer, rate)
         loss = self.method_step(batch, weights, index, seed)
+        self.watch.add(self.step + 1, self.method_step.numbers())
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.method_step.after_step(batch)
-        self._loss_sum += loss
-        self._loss_steps += 1
+        self._loss.add(loss)
         self.step += 1
+        self.trained_steps += 1
+
+    def _report(self) -> None:
+        weights = ",".join(f"{w:.3g}" for w in self.schedule.at_epoch(self.epoch - 1))
+        name = f"{self.cell.name} (p {weights}, seed {self.run.seed})"
+        self.watch.report(name, self.cell.steps)
+        if self.method is not None:
+            self.method.report(name)
 
     def evaluate_epoch(self) -> None:
         """Add the metrics of the epoch that has just ended, if it is one of those that are evaluated.
@@ -183,80 +222,64 @@ class Trainer:
         if self.epoch % self.recipe.eval_every and not last:
             return
         began = time.perf_counter()
-        self._add("batches", "average", {"loss": self.take_mean_loss()})
-        self.network.eval()
-        with self.autocast():
-            for domain in self.objective.domains:
-                # Rows of the train split are shuffled in the store: its beginning is a fixed random subset.
-                size = min(self.data.size(domain, "validation"), self.data.size(domain, "train"))
-                self._evaluate("train_subset", domain, self.data.start(domain, "train"), size)
-            for domain in self.cell.specification.outputs.evaluated if last else self.objective.domains:
-                for split in ("train", "validation", "test") if last else ("validation",):
-                    self._evaluate(split, domain, self.data.start(domain, split), self.data.size(domain, split))
+        measured = self._evaluator.epoch(self.step, last)
+        self._report()
+        self._add("batches", {"average": {"loss": self.take_mean_loss()}})
+        for split, metrics in measured:
+            self._add(split, metrics)
         self.evaluation_seconds += time.perf_counter() - began
 
-    def validate(self) -> dict[str, dict[str, float]]:
-        """Metrics of every task on the whole validation split."""
-        self.network.eval()
-        metrics: dict[str, dict[str, float]] = {}
-        with self.autocast():
-            for domain in self.objective.domains:
-                start, size = self.data.start(domain, "validation"), self.data.size(domain, "validation")
-                metrics |= self._metrics(domain, start, size)
+    def validate(self) -> Metrics:
+        """Metrics of every task on the whole validation split; all NaN if the last epoch was not finite."""
+        metrics = self._evaluator.validation(self.step)
+        self._report()
         return metrics
 
-    @torch.inference_mode()
     def examples(self) -> list[dict[str, Any]]:
-        """Predictions to be looked at; see :meth:`Objective.examples`."""
-        self.network.eval()
-        with self.autocast():
-            network = self.method_step.evaluated_network(self.objective.domains[0])
-            return self.objective.examples(network, self.data)
+        """Predictions to be looked at; see :meth:`Evaluator.examples`."""
+        return self._evaluator.examples()
 
-    def _metrics(self, domain: str, start: int, size: int) -> dict[str, dict[str, float]]:
-        return self.objective.evaluate(self.method_step.evaluated_network(domain), self.data, domain, start, size)
-
-    def _evaluate(self, split: str, domain: str, start: int, size: int) -> None:
-        for task, metrics in self._metrics(domain, start, size).items():
-            self._add(split, task, metrics)
-
-    def _add(self, split: str, task: str, metrics: dict[str, float]) -> None:
-        for metric, value in metrics.items():
-            self.rows.append({"epoch": self.epoch, "split": split, "task": task, "metric": metric, "value": value})
+    def _add(self, split: str, by_task: Metrics) -> None:
+        for task, metrics in by_task.items():
+            for metric, value in metrics.items():
+                self.rows.append({"epoch": self.epoch, "split": split, "task": task, "metric": metric, "value": value})
 
     def state(self) -> bytes:
         """Everything that a resumed run needs."""
-        content = {
+        return pack(self._state())
+
+    def _state(self) -> dict[str, Any]:
+        content: dict[str, Any] = {
             "step": self.step,
             "consumed": self._consumed,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "rows": self.rows,
-            "loss_sum": self._loss_sum,
-            "loss_steps": self._loss_steps,
+            "loss": self._loss.state(),
             "method_step": self.method_step.state(),
+            "watch": self.watch.state(),
         }
         if self.method is not None:
             content["method"] = [self.method.state_dict(), self.method.extra_state()]
-        buffer = io.BytesIO()
-        torch.save(content, buffer)
-        return buffer.getvalue()
+        return content
 
     def load_state(self, payload: bytes) -> None:
         """Resume from what :meth:`state` returned.
 
         Raises:
-            ValueError: The state is of another run; parts of it may have been loaded.
+            ValueError: It is something else; parts of it may have been loaded.
         """
-        try:
-            content = torch.load(io.BytesIO(payload), map_location=self.device, weights_only=True)
+        content = unpack(payload, self.device)
+        require_like(content, {**self._state(), "optimizer": {}, "rows": []})
+        if not 0 <= content["step"] <= self.cell.steps or not all(isinstance(row, dict) for row in content["rows"]):
+            raise ValueError("its steps or rows are of another run")
+        with refusing("a state of another run"):
             self.method_step.load_state(content["method_step"])
             self.network.load_state_dict(content["network"])
-            self.optimizer.load_state_dict(content["optimizer"])
+            load_optimizer(self.optimizer, content["optimizer"])
+            self.watch.load_state(content["watch"])
+            self._loss.load_state(content["loss"])
             if self.method is not None:
                 self.method.load_state_dict(content["method"][0])
                 self.method.load_extra_state(content["method"][1])
-        except (RuntimeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(str(error)) from None
         self.step, self._consumed, self.rows = content["step"], content["consumed"], content["rows"]
-        self._loss_sum, self._loss_steps = content["loss_sum"], content["loss_steps"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import gc
 import logging
+import math
 import os
 import statistics
 import time
@@ -24,6 +25,7 @@ from scalarization.data.base import Data
 from scalarization.data.store import Store
 from scalarization.errors import StoppedError, UserError
 from scalarization.plan.cells import Cell, Profile, Run
+from scalarization.provenance import Provenance
 from scalarization.specification import AttributeOutputs
 from scalarization.storage import write_table
 from scalarization.training.data import environment, open_data
@@ -53,18 +55,25 @@ def measure_profile(plan: Plan, name: str) -> None:
     """
     profile = plan.profile(name)
     store = Store(plan.paths.store_file(profile.cell.benchmark))
+    origin = Provenance(plan).origin(plan.paths.profile_file(name))
     device, data = open_data(plan.config, [profile.cell], store)
-    shutdown = GracefulShutdown()
-    shutdown.install_handlers()
-
-    def after_step() -> None:
-        if reason := shutdown.reason:
-            raise StoppedError(f"{name}: {reason}; nothing is saved, the same command measures from the beginning")
-
     num_tasks = ", ".join(map(str, profile.num_tasks))
-    logger.info("%s: measuring steps with %s tasks, %d rounds", name, num_tasks, profile.rounds)
-    rows = measure(profile, data, device, after_step)
-    metadata = {"specification": profile.describe(), "environment": environment(device)}
+    with GracefulShutdown() as shutdown:
+        shutdown.install_handlers()
+
+        def after_step() -> None:
+            if reason := shutdown.reason:
+                raise StoppedError(f"{name}: {reason}; nothing is saved, the same command measures from the beginning")
+
+        logger.info("%s: measuring steps with %s tasks, %d rounds", name, num_tasks, profile.rounds)
+        rows = measure(profile, data, device, after_step)
+    diverged = [{"method": row["method"], "tasks": row["tasks"]} for row in rows if math.isnan(row["seconds_per_step"])]
+    metadata = {
+        "specification": profile.describe(),
+        "environment": environment(device),
+        "diverged": diverged,
+        **origin,
+    }
     write_table(plan.paths.profile_file(name), pa.Table.from_pylist(rows), metadata)
 
 
@@ -73,7 +82,8 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Measure every method of a profile.
 
-    In each round every method trains some steps in turn, so that a busy machine slows all alike.
+    In each round every method trains some steps in turn, so that a busy machine slows all alike. Times of a method that
+    diverged meanwhile are NaN, since solvers take another time on NaN, and no step is trained after that.
 
     Args:
         profile: Methods, numbers of tasks, rounds, and the cell that they are measured on.
@@ -89,9 +99,9 @@ def measure(
     rows = []
     for num_tasks in profile.num_tasks:
         cells = {m: _cell(profile.cell, m, options, num_tasks) for m, options in profile.methods.items()}
-        steppers = {m: functools.partial(_stepper, c, data, device, after_step) for m, c in cells.items()}
-        seconds = _seconds({m: build() for m, build in steppers.items()}, profile.rounds, device)
-        peaks = {m: _peak_bytes_of_steps(build, device) for m, build in steppers.items()}
+        builders = {m: functools.partial(_Stepper, c, data, device, after_step) for m, c in cells.items()}
+        seconds = _seconds({m: build() for m, build in builders.items()}, profile.rounds, device)
+        peaks = {m: _peak_bytes_of_steps(build, device) for m, build in builders.items()}
         for method, measured in seconds.items():
             ratios = [a / b for a, b in zip(measured, seconds["uniform"], strict=True)]
             rows.append(
@@ -137,13 +147,13 @@ def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
     return peak
 
 
-def _peak_bytes_of_steps(build: Callable[[], Callable[[], None]], device: torch.device) -> int:
+def _peak_bytes_of_steps(build: Callable[[], _Stepper], device: torch.device) -> int:
     """Peak of building a trainer and of its first steps."""
     return peak_bytes(lambda: build()(), device)
 
 
-def _seconds(steppers: Mapping[str, Callable[[], None]], rounds: int, device: torch.device) -> dict[str, list[float]]:
-    """Method -> seconds of its steps in each round; a first round, which warms up, does not count."""
+def _seconds(steppers: Mapping[str, _Stepper], rounds: int, device: torch.device) -> dict[str, list[float]]:
+    """Method -> seconds of its steps in each round (but a first one, for warming up); NaN if the method diverged."""
     seconds: dict[str, list[float]] = {method: [] for method in steppers}
     for step in steppers.values():
         step()
@@ -154,7 +164,7 @@ def _seconds(steppers: Mapping[str, Callable[[], None]], rounds: int, device: to
             step()
             _synchronize(device)
             seconds[method].append(time.perf_counter() - began)
-    return seconds
+    return {m: [math.nan] * rounds if steppers[m].diverged else measured for m, measured in seconds.items()}
 
 
 def _cell(cell: Cell, method: str, options: methods.MethodOptions, num_tasks: int) -> Cell:
@@ -176,15 +186,20 @@ def _cell(cell: Cell, method: str, options: methods.MethodOptions, num_tasks: in
     return replace(cell, method=method, tasks=tasks, specification=specification, runs=(Run(0, 0, tuple(weights)),))
 
 
-def _stepper(cell: Cell, data: Data, device: torch.device, after_step: Callable[[], None]) -> Callable[[], None]:
+class _Stepper:
     """A fresh trainer's steps; each call trains as many of them."""
-    trainer = Trainer(cell, cell.runs[0], data, device)
 
-    def train_steps() -> None:
-        trainer.rewind()
-        trainer.train_epoch(after_step)
+    def __init__(self, cell: Cell, data: Data, device: torch.device, after_step: Callable[[], None]) -> None:
+        self._trainer, self._after_step = Trainer(cell, cell.runs[0], data, device), after_step
 
-    return train_steps
+    def __call__(self) -> None:
+        self._trainer.rewind()
+        self._trainer.train_epoch(self._after_step)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether steps since the beginning were not finite."""
+        return self._trainer.watch.first is not None
 
 
 def _synchronize(device: torch.device) -> None:

@@ -11,56 +11,85 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from scalarization.errors import DataError
+from scalarization.completeness import problem_of_counts, problem_of_run
+from scalarization.errors import DamagedError, DataError, MissingError
 from scalarization.plan.cells import Cell, Run
-from scalarization.storage import EXAMPLE_SCHEMA, PART, write_bytes, write_json, write_table
+from scalarization.storage import (
+    EXAMPLE_SCHEMA,
+    PART,
+    quarantine,
+    read_json,
+    read_metadata,
+    read_table,
+    write_bytes,
+    write_json,
+    write_table,
+)
 
 #: First bytes of a checkpoint; the number is that of the format.
 MAGIC = b"scalarization checkpoint 3\n"
 #: Number of checkpoints of a run that are kept.
 KEEP = 2
 FOREIGN = "belongs to another run"
+_WAY_OUT = "run the same command again, which trains this run again"
 #: Columns of :data:`scalarization.storage.EXAMPLE_SCHEMA` that a run writes; the others tell which run it is.
 EXAMPLE_COLUMNS = ("example", "content", "task", "shape", "values")
+_EXAMPLE_SCHEMA = pa.schema([EXAMPLE_SCHEMA.field(name) for name in EXAMPLE_COLUMNS])
+#: What the record of a finished run has, beside its identity.
+_FINISHED = {"timing": dict, "environment": dict, "diverged": dict, "solver_failures": dict, "rows": list}
+#: Entries of a finished run's record that are empty for most runs. Run files list those of the other runs.
+NOTES = ("diverged", "solver_failures")
+_CHECKPOINT = re.compile(r"step_\d{9}\.ckpt$")
 logger = logging.getLogger(__name__)
 
 
-def pack_checkpoint(key: str, payload: bytes) -> bytes:
-    """Content of a checkpoint file: the key of its run, a checksum, and the state.
+def write_checkpoint(file: Path, key: str, payload: bytes) -> None:
+    """Write a checkpoint: the key of its run, a checksum, and the state.
 
     Args:
+        file: Where to.
         key: Key of the run.
         payload: The state.
-    """
-    return MAGIC + key.encode() + hashlib.sha256(payload).digest() + payload
-
-
-def unpack_checkpoint(key: str, content: bytes) -> bytes:
-    """The state in a file of :func:`pack_checkpoint`.
-
-    Args:
-        key: Key of the run that the file should belong to.
-        content: Content of the file.
 
     Raises:
-        ValueError: The file is damaged or of another key; the message continues a sentence that begins with the
-            file's name.
+        DataError: The file system refuses (full, read-only, over quota).
     """
+    write_bytes(file, MAGIC + key.encode() + hashlib.sha256(payload).digest() + payload)
+
+
+def read_checkpoint(file: Path, key: str) -> bytes:
+    """The state in a file of :func:`write_checkpoint`.
+
+    Args:
+        file: The file.
+        key: Key of the run that it should belong to.
+
+    Raises:
+        MissingError: The file is missing.
+        DamagedError: It is damaged, of another run, or not readable.
+    """
+    way_out = "delete it; the run resumes from the one before"
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        raise MissingError(f"{file}: no such checkpoint") from None
+    except OSError as error:
+        raise DamagedError(file, f"not readable: {error}", way_out) from None
     key_end = len(MAGIC) + len(key)
     payload_start = key_end + hashlib.sha256().digest_size
     if not content.startswith(MAGIC):
-        raise ValueError("is not a checkpoint of this program")
+        raise DamagedError(file, "not a checkpoint of this program", way_out)
     if hashlib.sha256(content[payload_start:]).digest() != content[key_end:payload_start]:
-        raise ValueError("is damaged (checksum differs)")
+        raise DamagedError(file, "damaged (checksum differs)", way_out)
     if content[len(MAGIC) : key_end] != key.encode():
-        raise ValueError(FOREIGN)
+        raise DamagedError(file, FOREIGN, way_out)
     return content[payload_start:]
 
 
@@ -93,55 +122,84 @@ class RunRecord:
         self.directory = root / self.key
         self.finished_file = self.directory / "finished.json"
         self._examples_file = self.directory / "examples.parquet"
+        self._cell = cell
 
     def finished(self) -> dict[str, Any] | None:
-        """What :meth:`finish` wrote, or None; a damaged file is quarantined."""
+        """What :meth:`finish` wrote, or None; a file that cannot be used is quarantined."""
         try:
-            content = json.loads(self.finished_file.read_text(encoding="utf-8"))
-            complete = isinstance(content["rows"], list) and content["timing"] and content["environment"]
-            if complete and content["identity"] == self.identity:
-                self._clear()
-                return content
-            reason = FOREIGN if complete else "is damaged (incomplete)"
-        except FileNotFoundError:
+            content = self._read()
+        except MissingError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
-            reason = f"is damaged ({error})"
-        self.quarantine(self.finished_file, reason)
-        return None
+        except DamagedError as error:
+            quarantine(error.file, error.reason)
+            return None
+        _remove([*self._checkpoints(), *self.directory.glob(f".*{PART}")])  # the latter are of writers that were killed
+        return content
 
-    def finish(self, rows: list[dict[str, Any]], timing: dict[str, float], environment: dict[str, Any]) -> None:
+    def peek(self) -> dict[str, Any] | None:
+        """As :meth:`finished`, for those who must not change any file."""
+        try:
+            return self._read()
+        except DataError:
+            return None
+
+    def _read(self) -> dict[str, Any]:
+        """Content of the finished run's file; its predictions are there, too, if it should have any.
+
+        Raises:
+            MissingError: The run is not finished, or its predictions are lost.
+            DamagedError: A file cannot be used.
+        """
+        if self._cell.has_examples:
+            self._require_own(self._examples_file, read_metadata(self._examples_file))
+        content = read_json(self.finished_file)
+        self._require_own(self.finished_file, content)
+        if not all(isinstance(content.get(key), kind) for key, kind in _FINISHED.items()):
+            raise DamagedError(self.finished_file, "incomplete", _WAY_OUT)
+        problem = problem_of_counts if self._cell.counts_conflicts else problem_of_run
+        if reason := problem(self._cell, content["rows"]):
+            raise DamagedError(self.finished_file, reason, _WAY_OUT)
+        return content
+
+    def _require_own(self, file: Path, content: dict[str, Any]) -> None:
+        if content.get("identity") != self.identity:
+            raise DamagedError(file, FOREIGN, _WAY_OUT)
+
+    def finish(
+        self,
+        rows: list[dict[str, Any]],
+        timing: dict[str, float],
+        environment: dict[str, Any],
+        diverged: dict[str, Any],
+        solver_failures: dict[str, int],
+    ) -> None:
         """Keep the rows of the finished run and remove its checkpoints.
 
         Args:
             rows: The run's rows, without the columns that tell which run it is.
             timing: Seconds that the run took, by name.
             environment: Device, threads and versions that it was trained with.
+            diverged: ``step`` and ``cause``, if the run diverged; else empty.
+            solver_failures: ``failures`` of the method's solver and ``steps`` at which it was asked, if it ever failed;
+                else empty.
         """
-        content = {"identity": self.identity, "timing": timing, "environment": environment, "rows": rows}
-        write_json(self.finished_file, content)
-        self._clear()
+        notes = {"diverged": diverged, "solver_failures": solver_failures}
+        content = {"timing": timing, "environment": environment, **notes, "rows": rows}
+        write_json(self.finished_file, {"identity": self.identity, **content})
+        _remove(self._checkpoints())
 
     def write_examples(self, rows: list[dict[str, Any]]) -> None:
         """Keep a run's predictions, as ``Objective.examples`` returns them; writes nothing without any."""
         if rows:
-            schema = pa.schema([EXAMPLE_SCHEMA.field(name) for name in EXAMPLE_COLUMNS])
-            write_table(self._examples_file, pa.Table.from_pylist(rows, schema))
-
-    def has_examples(self) -> bool:
-        """Whether the run's predictions exist and are readable."""
-        try:
-            pq.read_metadata(self._examples_file)
-        except FileNotFoundError:
-            return False
-        except (pa.ArrowInvalid, OSError) as error:
-            logger.warning("%s: not readable (%s); the run is trained again", self._examples_file, error)
-            return False
-        return True
+            write_table(self._examples_file, pa.Table.from_pylist(rows, _EXAMPLE_SCHEMA), {"identity": self.identity})
 
     def read_examples(self) -> pa.Table:
-        """The run's predictions, with :data:`EXAMPLE_COLUMNS`."""
-        return pq.read_table(self._examples_file)
+        """The run's predictions, with :data:`EXAMPLE_COLUMNS`.
+
+        Raises:
+            DataError: The file is missing or damaged.
+        """
+        return read_table(self._examples_file).replace_schema_metadata(None)
 
     def save(self, step: int, payload: bytes) -> None:
         """Write a checkpoint; the newest ones are kept. If the file system refuses, that is logged, not raised.
@@ -149,36 +207,37 @@ class RunRecord:
         Training continues without this checkpoint: losing it costs time only if the job dies as well.
         """
         try:
-            write_bytes(self.directory / f"step_{step:09d}.ckpt", pack_checkpoint(self.key, payload))
+            write_checkpoint(self.directory / f"step_{step:09d}.ckpt", self.key, payload)
         except DataError as error:
             logger.warning("checkpoint at step %d was not written, training continues: %s", step, error)
             return
-        for file in self._checkpoints()[KEEP:]:
-            file.unlink(missing_ok=True)
+        _remove(self._checkpoints()[KEEP:])
 
     def checkpoints(self) -> Iterator[tuple[Path, bytes]]:
-        """Files and payloads of undamaged checkpoints, newest first; damaged and foreign ones are quarantined."""
+        """Files and payloads of undamaged checkpoints, newest first; those that cannot be used are quarantined."""
         for file in self._checkpoints():
             try:
-                yield file, unpack_checkpoint(self.key, file.read_bytes())
-            except ValueError as error:
-                self.quarantine(file, str(error))
+                payload = read_checkpoint(file, self.key)
+            except MissingError:
+                continue
+            except DamagedError as error:
+                quarantine(file, error.reason)
+            else:
+                yield file, payload
 
-    def quarantine(self, file: Path, reason: str = FOREIGN) -> None:
-        """Rename a file so that nobody reads it again.
-
-        Args:
-            file: One of this directory.
-            reason: Why, as the continuation of a sentence that begins with the file's name.
-        """
-        quarantined = file.with_name(f"{file.name}.bad")
-        file.replace(quarantined)
-        logger.warning("%s %s; quarantined as %s", file, reason, quarantined.name)
-
-    def _clear(self) -> None:
-        """Remove what a finished run does not need: checkpoints, and temporary files of writers that were killed."""
-        for file in (*self._checkpoints(), *self.directory.glob(f".*{PART}")):
-            file.unlink(missing_ok=True)
+    def newest_step(self) -> int:
+        """Step of the newest checkpoint, 0 without one; its content is not looked at."""
+        return max((int(file.stem.removeprefix("step_")) for file in self._checkpoints()), default=0)
 
     def _checkpoints(self) -> list[Path]:
-        return sorted(self.directory.glob("step_*.ckpt"), reverse=True)
+        """Checkpoints, newest first."""
+        return sorted((f for f in self.directory.glob("step_*.ckpt") if _CHECKPOINT.match(f.name)), reverse=True)
+
+
+def _remove(files: Iterable[Path]) -> None:
+    """Remove files that are no longer needed. If the file system refuses, that is logged: they only take room."""
+    for file in files:
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("%s: no longer needed, could not be removed: %s", file, error)

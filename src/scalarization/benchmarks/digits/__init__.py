@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from scalarization.benchmarks.base import BenchmarkInfo, ClassLabels, DomainData, DomainInfo
-from scalarization.benchmarks.bundled import read_bundled
+from scalarization.benchmarks.bundled import bundled_files, read_bundled
 from scalarization.benchmarks.splits import stratified_split
 
 BUNDLED = Path(__file__).resolve().parent / "bundled"
@@ -60,4 +60,5 @@ BENCHMARK = BenchmarkInfo(
         "split_seed": SPLIT_SEED,
     },
     read=read,
+    sources=lambda tasks, downloads: bundled_files(BUNDLED),
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from scalarization.benchmarks.base import SPLITS, BenchmarkInfo, ClassLabels, DomainData, DomainInfo
+from scalarization.benchmarks.bundled import bundled_files
 from scalarization.benchmarks.emoji_files import read_drawings
 
 BUNDLED = Path(__file__).resolve().parent / "bundled"
@@ -89,4 +90,5 @@ BENCHMARK = BenchmarkInfo(
         },
     },
     read=read,
+    sources=lambda tasks, downloads: bundled_files(BUNDLED),
 )

@@ -7,11 +7,13 @@ targets are computed. Patches of one photo show that the software works, not how
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from pathlib import Path
 
 import numpy as np
 
 from scalarization.benchmarks.base import BenchmarkInfo, DenseData, DomainInfo, MapFormat, MapLabels
+from scalarization.benchmarks.images import opened_image
 from scalarization.errors import DataError
 
 PATCH = 64
@@ -80,18 +82,25 @@ def photo() -> tuple[np.ndarray, np.ndarray]:
     Raises:
         DataError: The installed scikit-image lacks the photo or has another one.
     """
-    import skimage
-    from PIL import Image
-
-    directory = Path(skimage.__file__).parent / "data"
-    for name, expected in FILES.items():
-        file = directory / name
-        if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != expected:
+    paths = photo_files()
+    if not paths:
+        raise DataError("scikit-image: not installed; install the version in envs/requirements.txt")
+    for file in paths:
+        if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != FILES[file.name]:
             raise DataError(
                 f"{file}: missing, or not the file of scikit-image 0.26; install the version in envs/requirements.txt"
             )
-    image, disparity = (directory / name for name in FILES)
-    return np.asarray(Image.open(image).convert("RGB")), np.load(disparity)["arr_0"]
+    path, disparity = paths
+    with opened_image(path, str(path)) as image:
+        return np.asarray(image.convert("RGB")), np.load(disparity)["arr_0"]
+
+
+def photo_files() -> list[Path]:
+    """The photo and its disparity, where the installed scikit-image has them; nothing without it."""
+    package = importlib.util.find_spec("skimage")
+    if package is None or package.origin is None:
+        return []
+    return [Path(package.origin).parent / "data" / name for name in FILES]
 
 
 def patch_places(known: np.ndarray) -> list[tuple[int, int]]:
@@ -116,4 +125,5 @@ BENCHMARK = BenchmarkInfo(
         "licence": "none is stated, so nothing of the data is copied into this repository",
     },
     read=read,
+    sources=lambda tasks, downloads: photo_files(),
 )

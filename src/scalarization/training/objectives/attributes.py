@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from scalarization.data.base import Data
-from scalarization.training.objectives.base import Network, Objective
+from scalarization.training.objectives.base import Metrics, Network, Objective
 
 #: Images per forward pass in evaluation; a fixed number, because it may change the last bits of a sum.
 BATCH = 500
@@ -26,6 +26,8 @@ class AttributeObjective(Objective):
         tasks: Task -> its attributes.
         attributes: All attributes, in the order of the labels' columns.
     """
+
+    metrics = ("accuracy", "balanced_accuracy", "loss")
 
     def __init__(self, domain: str, tasks: Mapping[str, Sequence[str]], attributes: Sequence[str]) -> None:
         self.tasks = list(tasks)
@@ -71,7 +73,7 @@ class AttributeObjective(Objective):
         return functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
 
     @torch.inference_mode()
-    def evaluate(self, network: Network, data: Data, domain: str, start: int, size: int) -> dict[str, dict[str, float]]:
+    def _evaluate(self, network: Network, data: Data, domain: str, start: int, size: int) -> Metrics:
         """Means over each task's attributes: accuracy and balanced accuracy in percent, cross-entropy in nats.
 
         Balanced accuracy of an attribute is the mean of its accuracies on positives and on negatives.

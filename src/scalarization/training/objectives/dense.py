@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from scalarization.data.base import Data
-from scalarization.training.objectives.base import Network, Objective
+from scalarization.training.objectives.base import Metrics, Network, Objective
 
 if TYPE_CHECKING:
     from scalarization.data.dense import DenseDeviceData
@@ -31,6 +31,8 @@ class DenseObjective(Objective):
         domain: Name of the one set of images.
         maps: Task -> channels of its maps.
     """
+
+    metrics = ("l1", "l1_constant")
 
     def __init__(self, domain: str, maps: Mapping[str, int]) -> None:
         self.tasks = list(maps)
@@ -76,7 +78,7 @@ class DenseObjective(Objective):
         return logits
 
     @torch.inference_mode()
-    def evaluate(self, network: Network, data: Data, domain: str, start: int, size: int) -> dict[str, dict[str, float]]:
+    def _evaluate(self, network: Network, data: Data, domain: str, start: int, size: int) -> Metrics:
         """Mean absolute error over all known values (``l1``), and that of the training median (``l1_constant``).
 
         Both are in standard deviations of the train split; NaN for a task without any known value.
@@ -95,13 +97,13 @@ class DenseObjective(Objective):
             task: {"l1": means[0][number], "l1_constant": means[1][number]} for number, task in enumerate(self.tasks)
         }
 
-    def examples(self, network: Network, data: Data) -> list[dict[str, Any]]:
+    def examples(self, network: Network, data: Data, defined: bool = True) -> list[dict[str, Any]]:
         """Predictions for the first test images, with image and targets.
 
         Returns:
             One row per image and map: ``example``, number of the image; ``content``, ``image``, ``target`` or
             ``prediction``; ``task`` (null for the image); ``shape`` [H, W, C]; ``values`` in row-major order: images 0
-            to 255, maps standardised, NaN where the value is unknown.
+            to 255, maps standardised, NaN where the value is unknown or not defined.
         """
         start, size = (of(self.domains[0], "test") for of in (data.start, data.size))
         rows = torch.arange(start, start + min(size, EXAMPLES), device=data.device)
@@ -112,7 +114,8 @@ class DenseObjective(Objective):
             examples.append(_row(number, "image", None, images[number]))
             for task, columns, maps in zip(self.tasks, self._columns, predicted, strict=True):
                 examples.append(_row(number, "target", task, labels[number, columns]))
-                examples.append(_row(number, "prediction", task, maps[number]))
+                prediction = maps[number] if defined else torch.full_like(maps[number], torch.nan)
+                examples.append(_row(number, "prediction", task, prediction))
         return examples
 
 
@@ -123,7 +126,8 @@ def absolute_errors(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def _row(number: int, content: str, task: str | None, values: Tensor) -> dict[str, Any]:
-    values = values.permute(1, 2, 0).float().cpu()
+    limit = torch.finfo(torch.float16).max
+    values = values.permute(1, 2, 0).float().cpu().clamp(-limit, limit)
     return {
         "example": number,
         "content": content,

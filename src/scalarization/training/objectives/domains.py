@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from scalarization.data.base import Data
-from scalarization.training.objectives.base import Network, Objective
+from scalarization.training.objectives.base import Metrics, Network, Objective
 
 #: Images per forward pass in evaluation; a fixed number, because it may change the last bits of a sum.
 BATCH = 500
@@ -22,6 +22,8 @@ class DomainObjective(Objective):
         domains: The domains that are trained jointly.
         classes: Number of classes, shared by all domains.
     """
+
+    metrics = ("accuracy", "loss")
 
     def __init__(self, domains: Sequence[str], classes: int) -> None:
         self.tasks = self.domains = list(domains)
@@ -50,7 +52,7 @@ class DomainObjective(Objective):
         return logits[domains, torch.arange(len(domains), device=domains.device)]
 
     @torch.inference_mode()
-    def evaluate(self, network: Network, data: Data, domain: str, start: int, size: int) -> dict[str, dict[str, float]]:
+    def _evaluate(self, network: Network, data: Data, domain: str, start: int, size: int) -> Metrics:
         """Accuracy in percent and mean cross-entropy in nats of one domain."""
         correct = torch.zeros((), dtype=torch.int64, device=data.device)
         loss = torch.zeros((), dtype=torch.float64, device=data.device)
@@ -59,3 +61,7 @@ class DomainObjective(Objective):
             correct += (logits.argmax(1) == labels).sum()
             loss += functional.cross_entropy(logits, labels, reduction="sum").double()
         return {domain: {"accuracy": 100 * correct.item() / size, "loss": loss.item() / size}}
+
+    def evaluated_tasks(self, domain: str) -> list[str]:
+        """The domain itself, which need not be one of those that are trained."""
+        return [domain]
