@@ -185,3 +185,21 @@ def test_shards_may_be_missing_once_they_are_merged(tmp_path, write_config):
     provenance = Provenance(plan)
     assert provenance.problem(plan.paths.shard_file(Shard(cell))) is None
     assert not any("shards" in file.parts for file in provenance.outdated())
+
+
+def test_verify_names_every_damaged_file(folder, capsys):
+    assert folder.verb("verify") == 0
+    assert "are undamaged" in capsys.readouterr().out
+    damaged = [folder.run_file, folder.paths.store_file("digits").parent / "mnist_images.npy"]
+    for file in damaged:
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    assert folder.verb("verify") == 2
+    output = capsys.readouterr().err
+    assert "2 of " in output and all(str(file) in output for file in damaged)
+
+
+def test_compare_refuses_what_is_not_current(folder):
+    rewrite(folder.run_file, note="another training")
+    assert folder.verb("compare", "--artifact", ARTIFACT) == 2

@@ -12,7 +12,7 @@ def _end(number: int, frame: FrameType | None) -> None:
     Files are written whole or not at all and jobs resume, so that nothing needs to be tidied up. Jobs that have a state
     to save take over from here (:class:`scalarization.training.shutdown.GracefulShutdown`).
     """
-    os.write(2, b"interrupted; the same command goes on from what is saved\n")
+    os.write(2, b"interrupted; run the same command again to resume from what is saved\n")
     os._exit(128 + number)
 
 

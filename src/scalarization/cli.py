@@ -142,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     profile.add_argument("--profile", required=True, help="a key of the preset's `profiles`")
     summarize = verb("summarize", _summarize, "query run files and write the summary of an artifact")
     summarize.add_argument("--artifact", required=True)
+    verb("verify", _verify, "compare every result file and every byte of prepared stores with its checksum")
     compare = verb("compare", _compare, "print our numbers and those of the paper, from the summaries of tables")
     compare.add_argument("--artifact", action="append", default=[], help="only this table; repeatable (default: all)")
     draw = verb("draw", _draw, "draw an artifact from its summary, as PDF and PNG")
@@ -186,7 +187,7 @@ class _TerminalFilter(logging.Filter):
 
 
 class _LogFile(logging.FileHandler):
-    """A log that ends, with a line on the terminal, when the file system refuses more of it; the job goes on."""
+    """A log that ends, with a line on the terminal, when the file system refuses more of it; the job continues."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         error = sys.exception()
@@ -229,6 +230,8 @@ def _artifact(plan: Plan, name: str) -> str:
     known = plan.preset.artifacts
     if name not in known:
         raise ConfigError(f"{plan.config.preset_file}: no artifact {one_line(name)}; {suggestion(name, known)}")
+    if name not in artifacts.selected(plan):
+        raise ConfigError(f"{plan.config.source}: only = {plan.config.only.describe()}: nothing of {name} is left")
     return name
 
 
@@ -341,9 +344,18 @@ def _summarize(plan: Plan, options: argparse.Namespace) -> None:
 
 
 def _compare(plan: Plan, options: argparse.Namespace) -> None:
+    from scalarization.provenance import Provenance
     from scalarization.reports.compare import print_comparison
 
+    summaries = map(plan.paths.summary_file, options.artifact or artifacts.selected(plan))
+    Provenance(plan).require(file for file in summaries if file.is_file())
     print_comparison(plan, options.artifact)
+
+
+def _verify(plan: Plan, options: argparse.Namespace) -> None:
+    from scalarization.reports.verify import print_verification
+
+    print_verification(plan)
 
 
 def _draw(plan: Plan, options: argparse.Namespace) -> None:

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+#: What to do about a file of results that is not what its name says, while its checksum and its origin are right.
+DELETE_IT = "delete it and run snakemake again"
+
 
 class UserError(Exception):
     """Something outside the code is wrong; the message names it and says what to do."""

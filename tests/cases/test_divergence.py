@@ -215,7 +215,7 @@ def test_no_value_of_a_compiled_wild_run_is_a_number(trainer_of, terminal, monke
 def test_continue_trains_on(trainer_of, terminal, setting):
     trainer = train(trainer_of(setting, on_divergence="continue", **WILD))
     assert not finite_epochs(trainer) and trainer.trained_steps == STEPS * EPOCHS
-    assert len(terminal()) == 1 and "training goes on" in terminal()[0]
+    assert len(terminal()) == 1 and "training continues" in terminal()[0]
 
 
 @pytest.mark.parametrize("setting", SETTINGS)

@@ -215,7 +215,10 @@ def test_interrupted_while_importing(verb, module, summarized, tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     output, _ = process.communicate()
-    assert (process.returncode, output) == (130, "interrupted; the same command goes on from what is saved\n")
+    assert (process.returncode, output) == (
+        130,
+        "interrupted; run the same command again to resume from what is saved\n",
+    )
 
 
 def test_signals_that_the_caller_ignores_are_ignored(summarized):

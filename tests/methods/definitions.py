@@ -8,6 +8,8 @@ than one.
 Nothing here is shared with the package. Speed does not matter, so the algorithms are the plainest ones.
 """
 
+import itertools
+
 import numpy as np
 from mpmath import mp, mpf
 
@@ -24,6 +26,10 @@ def products(jacobian):
 def combined(weights, jacobian):
     columns = zip(*([mpf(float(value)) for value in row] for row in jacobian), strict=True)
     return np.array([float(mp.fdot(weights, column)) for column in columns])
+
+
+def all_subsets(items):
+    return [list(chosen) for size in range(1, len(items) + 1) for chosen in itertools.combinations(items, size)]
 
 
 def solve(matrix, target, active):
@@ -148,28 +154,46 @@ def cagrad(jacobian, c=0.5):
     if squared_radius == 0:
         return combined(mean, jacobian)
     nonzero = [i for i in range(size) if gram[i, i] > 0]
-    active = [min(nonzero, key=lambda i: with_mean[i])]
-    for _ in range(20 * size):
+
+    def attempt(active):
+        """Level and x if these constraints are active; None if they cannot be on the ball."""
         rise, fall = solve(gram, ones, active), solve(gram, with_mean, active)
         if rise is None:
             return None
         quadratic, linear = mp.fdot(rise, gram * rise), mp.fdot(rise, gram * fall)
         discriminant = linear**2 - quadratic * (mp.fdot(fall, gram * fall) - squared_radius)
-        if discriminant < 0:
-            return None
-        level = (linear + mp.sqrt(discriminant)) / quadratic
-        x = level * rise - fall
+        level = (linear + mp.sqrt(discriminant)) / quadratic if discriminant >= 0 else None
+        return None if level is None else (level, level * rise - fall)
+
+    def mistakes(active, level, x):
+        """The constraint that should leave, and the one that should enter; None where there is none."""
         improvement = gram * (mean + x)
         leaving = min(active, key=lambda i: x[i] * mp.sqrt(gram[i, i]))
         entering = min(nonzero, key=lambda i: (improvement[i] - level) / mp.sqrt(gram[i, i]))
-        if x[leaving] < 0:
+        is_violated = improvement[entering] < level - EXACT * gram[entering, entering] and entering not in active
+        return leaving if x[leaving] < 0 else None, entering if is_violated else None
+
+    def verified(x):
+        assert abs(mp.fdot(x, gram * x) / squared_radius - 1) <= EXACT
+        return combined(mean + x, jacobian)
+
+    active = [min(nonzero, key=lambda i: with_mean[i])]
+    for _ in range(20 * size):
+        solution = attempt(active)
+        if solution is None:
+            break
+        leaving, entering = mistakes(active, *solution)
+        if leaving is not None:
             active.remove(leaving)
-        elif improvement[entering] < level - EXACT * gram[entering, entering] and entering not in active:
+        elif entering is not None:
             active.append(entering)
         else:
-            offset = mp.fdot(x, gram * x)
-            assert abs(offset / squared_radius - 1) <= EXACT
-            return combined(mean + x, jacobian)
+            return verified(solution[1])
+    # Exchanging one constraint at a time can lead nowhere; of few constraints all sets can be tried.
+    for active in all_subsets(nonzero) if size <= 8 else ():
+        solution = attempt(active)
+        if solution is not None and mistakes(active, *solution) == (None, None):
+            return verified(solution[1])
     return None
 
 

@@ -190,7 +190,7 @@ def test_damaged_records_are_made_again(new_folder, launch, undisturbed):
 
 @pytest.mark.parametrize("moment", ["workers start", "training"])
 def test_control_c(new_folder, tmp_path, moment):
-    """A terminal sends SIGINT to all processes of the job: it ends with one line, and nothing of it goes on."""
+    """A terminal sends SIGINT to all processes of the job: it ends with one line, and no process of it is left."""
     folder = new_folder("work")
     command = [sys.executable, "-m", "scalarization", *map(str, folder.arguments())]
     environment = os.environ | {

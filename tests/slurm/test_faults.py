@@ -82,7 +82,12 @@ class Run:
     def __init__(self, checkout, faults):
         self.checkout, self.slurm = checkout, checkout.slurm
         self.others = set(self.slurm.jobs())
-        PRESET["experiments"]["pair"]["variants"] = {fault: {} for fault in faults if fault != "search"}
+        # Variants that train the same are refused.
+        PRESET["experiments"]["pair"]["variants"] = {
+            fault: {"recipe": {"weight_decay": number / 100}}
+            for number, fault in enumerate(faults)
+            if fault != "search"
+        }
         checkout.write(PRESET)
         (checkout.directory / "paused").mkdir()
         overrides = {"preset": str(checkout.directory / "mine.yaml"), "checkpoint_seconds": 0.1}

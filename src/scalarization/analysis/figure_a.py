@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from scalarization.analysis import preconditions, runs
-from scalarization.analysis.result_files import WAY_OUT
 from scalarization.benchmarks import SPLITS
 from scalarization.benchmarks.base import ClassLabels
-from scalarization.errors import DamagedError
+from scalarization.errors import DELETE_IT, DamagedError
 from scalarization.plan import Plan
 from scalarization.plan.artifacts import EXPERIMENT, ArtifactKind
 
@@ -50,7 +49,7 @@ def _rows(plan: Plan, benchmark: str) -> Iterator[dict[str, Any]]:
         classes = store["classes"]
         by_split = {d: [store["domains"][d]["samples_per_class"][s] for s in SPLITS[:2]] for d in domains}
     except (KeyError, TypeError) as error:
-        raise DamagedError(file, f"not the description of a store with classes ({error!r})", WAY_OUT) from None
+        raise DamagedError(file, f"not the description of a store with classes ({error!r})", DELETE_IT) from None
     samples = {domain: [sum(counts) for counts in zip(*splits, strict=True)] for domain, splits in by_split.items()}
     uniform = sum(map(sum, samples.values())) / (len(classes) * len(domains))
     for domain in domains:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scalarization.errors import DamagedError
+from scalarization.errors import DELETE_IT, DamagedError
 from scalarization.plan import Plan
 from scalarization.plan.cells import Cell, Run, Search, Shard
 from scalarization.specification import AttributeOutputs, DenseOutputs, DomainOutputs
@@ -36,7 +36,6 @@ PROFILE_KEYS = ("benchmark", "architecture", "batch_size", "method", "tasks")
 PROFILE_VALUES = ("seconds_per_step", "time_ratio", "peak_bytes", "memory_ratio")
 #: Rounding of a mean may exceed a limit by this much.
 TOLERANCE = 1e-6
-WAY_OUT = "delete it and run snakemake again"
 
 
 def read_runs(plan: Plan, cell: Cell) -> list[Row]:
@@ -251,12 +250,12 @@ def _check_once(
             raise _refused(path, f"{what} has {counts[place]} rows for {named}, not {wanted}".lstrip())
 
 
-def _check_weights(path: Path, run: Run, found: set[tuple[float, ...]], tasks: int) -> None:
+def _check_weights(path: Path, run: Run, vectors: set[tuple[float, ...]], tasks: int) -> None:
     """All rows of a run have its weights; weights that a search determined are any on the simplex."""
-    for weights in found:
+    for weights in vectors:
         is_simplex = len(weights) == tasks and math.isclose(sum(weights), 1, abs_tol=1e-4) and min(weights) >= 0
         differs = run.weights and any(abs(a - b) > TOLERANCE for a, b in zip(weights, run.weights, strict=False))
-        if len(found) > 1 or not is_simplex or differs:
+        if len(vectors) > 1 or not is_simplex or differs:
             raise _refused(path, f"{_named(run)} has weights {list(weights)}, which are not those of the preset")
 
 
@@ -274,4 +273,4 @@ def _named(run: Run) -> str:
 
 
 def _refused(path: Path, reason: str) -> DamagedError:
-    return DamagedError(path, reason, WAY_OUT)
+    return DamagedError(path, reason, DELETE_IT)

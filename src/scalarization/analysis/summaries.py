@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from scalarization.analysis.result_files import WAY_OUT
-from scalarization.errors import DataError
-from scalarization.plan.artifacts import EXPERIMENT, ArtifactKind
+from scalarization.errors import DELETE_IT, DataError
+from scalarization.plan.artifacts import EXPERIMENT, load_kind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +28,7 @@ def check_summary(kind: str, summary: pd.DataFrame, metadata: Mapping[str, Any])
     Raises:
         DataError: It has no rows, lacks a column or a key of its metadata, or is of another kind.
     """
-    declared: ArtifactKind = importlib.import_module(f"scalarization.analysis.{kind}").KIND
+    declared = load_kind(kind)
     keys = COMMON_KEYS + (EXPERIMENT_KEYS if declared.needs == EXPERIMENT else ())
     name = f"summary/{metadata['artifact']}.parquet" if "artifact" in metadata else f"summary of kind {kind}"
     missing_keys = [key for key in keys if key not in metadata]
@@ -45,4 +43,4 @@ def check_summary(kind: str, summary: pd.DataFrame, metadata: Mapping[str, Any])
         problem = "it has no rows"
     else:
         return
-    raise DataError(f"{name}: {problem}; {WAY_OUT}")
+    raise DataError(f"{name}: {problem}; {DELETE_IT}")

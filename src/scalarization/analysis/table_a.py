@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from scalarization.analysis import preconditions, runs
-from scalarization.analysis.result_files import WAY_OUT
 from scalarization.benchmarks import SPLITS
 from scalarization.benchmarks.base import AttributeLabels
-from scalarization.errors import DamagedError
+from scalarization.errors import DELETE_IT, DamagedError
 from scalarization.plan import Plan
 from scalarization.plan.artifacts import EXPERIMENT, ArtifactKind
 
@@ -54,7 +53,7 @@ def _rows(plan: Plan, benchmark: str, groups: Mapping[str, tuple[str, ...]]) -> 
         images = {split: sum(d["splits"][split][1] - d["splits"][split][0] for d in domains) for split in SPLITS}
         counted = all("positives_per_attribute" in d for d in domains)
     except (KeyError, TypeError, AttributeError) as error:
-        raise DamagedError(file, f"not the description of a store with attributes ({error!r})", WAY_OUT) from None
+        raise DamagedError(file, f"not the description of a store with attributes ({error!r})", DELETE_IT) from None
     for group, attributes in groups.items():
         for attribute in attributes:
             for split in SPLITS:

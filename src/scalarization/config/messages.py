@@ -28,6 +28,8 @@ TYPES = {
     "model_type": "keys and values",
     "literal_error": "{expected}",
 }
+#: How a key without any character is written in a message.
+EMPTY_KEY = "''"
 #: Pydantic's type of error -> what was expected of a value of the right type.
 BOUNDS = {
     "finite_number": "a finite number",
@@ -103,11 +105,11 @@ def _locate(details: ErrorDetails, given: Any) -> _Mistake:
     for part in parents:
         if _has(given, part):
             given = given[part]
-            path.append(str(part))
+            path.append(str(part) or EMPTY_KEY)
         else:
             union = tuple(path)
     if is_key or details["type"] == "missing" or _has(given, last):
-        path.append(str(last))
+        path.append(str(last) or EMPTY_KEY)
     else:
         union = tuple(path)
     return _Mistake(details, tuple(path), is_key, union)

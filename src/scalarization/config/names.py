@@ -1,4 +1,4 @@
-"""Names that become files, rules of Snakemake and words of a shell: what is possible is said here alone.
+"""Names that become files, rules of Snakemake and words of a shell: the only place that checks them.
 
 Commands of the workflow quote every path, so that blanks, brackets and ``;`` do no harm. What cannot work is refused.
 """

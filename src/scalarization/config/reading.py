@@ -74,8 +74,8 @@ def read_yaml(file: Path) -> dict[str, Any]:
     """
     content = _named(file, _text(file))
     if not isinstance(content, dict):
-        found = "nothing" if content is None else type(content).__name__
-        raise ConfigError(f"{one_line(file)}: expected keys and values, found {found}")
+        kind = "nothing" if content is None else type(content).__name__
+        raise ConfigError(f"{one_line(file)}: expected keys and values, found {kind}")
     return content
 
 

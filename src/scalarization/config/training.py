@@ -93,8 +93,8 @@ class Recipe(Section):
     on_divergence: Literal["stop", "continue"] = Field(
         "stop",
         description="What follows when a loss, a gradient, a weight or a prediction is not finite. stop: the run ends, "
-        "its metrics are NaN from that epoch on, and the job goes on with its other runs. continue: training goes on, "
-        "and the metrics of every epoch that was not finite are NaN.",
+        "its metrics are NaN from that epoch on, and the job trains its other runs. continue: the run is trained on; "
+        "the metrics of every epoch that was not finite are NaN.",
     )
     gradients_at_once: Annotated[Count, Field(le=limits.WIDTH)] | None = Field(
         None,

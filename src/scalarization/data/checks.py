@@ -40,7 +40,7 @@ def check_data(benchmark: str, info: BenchmarkInfo, names: Sequence[str], data: 
         info: Its declaration.
         names: Domains that were to be read; with maps, the one set of images.
         data: What the reader returned.
-        is_part: Whether the user has said that the data are only a part, or others in the same format.
+        is_part: Whether the user declared that the data are only a part, or others in the same format.
 
     Raises:
         DataError: Something is not as it is declared.

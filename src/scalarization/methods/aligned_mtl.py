@@ -26,7 +26,7 @@ class AlignedMTLOptions(GradientOptions):
 
 
 def build(options: AlignedMTLOptions, num_tasks: int) -> Method:
-    """Our own solver: TorchJD's loses the gradients that are short beside others."""
+    """Our own solver: TorchJD's loses gradients that are much shorter than others."""
     from scalarization.methods._aligned_mtl import aligned
     from scalarization.methods.base import SolvedMethod
 

@@ -217,7 +217,7 @@ class SolvedMethod(GradientMethod):
         self.failure = reason
 
     def extra_state(self) -> dict[str, Any]:
-        """Numbers of calls and of failures, and what was said of them."""
+        """Numbers of calls and of failures, and the last reason."""
         return {name: getattr(self, name) for name in COUNTS}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:

@@ -95,6 +95,19 @@ def simplex_points(step: float, num_tasks: int) -> list[list[float]]:
     return [[(b - a) / parts for a, b in itertools.pairwise((0, *cut, parts))] for cut in cuts]
 
 
+def finest_parts(num_tasks: int, most: int) -> int:
+    """Parts p of the finest grid of step 1/p that has at most so many interior points on the simplex.
+
+    Args:
+        num_tasks: Number of weights of each point.
+        most: Number of points, at least 1.
+    """
+    parts = num_tasks
+    while math.comb(parts, num_tasks - 1) <= most:
+        parts += 1
+    return parts
+
+
 METHOD = MethodInfo(
     name="grid",
     label="Grid, p*",

@@ -26,7 +26,7 @@ def diverged_count(diverged: int, seeds: int) -> str:
 
 
 def settings_note(summary: pd.DataFrame, chosen: str) -> str:
-    """What must be said of weight settings that could not be chosen because they diverged; empty if there are none.
+    """A note on weight settings that could not be chosen because they diverged; empty if there are none.
 
     Args:
         summary: With the columns ``settings`` and ``settings_diverged``, any number of rows per condition.

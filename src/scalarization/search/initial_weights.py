@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from scalarization.methods import grid
 from scalarization.plan.cells import Search
 from scalarization.search import draws
@@ -23,10 +21,7 @@ def initial_weights(search: Search) -> list[tuple[float, ...]]:
     """
     num_tasks = len(search.cell.tasks)
     if search.method == "search_grid":
-        parts = num_tasks
-        while math.comb(parts, num_tasks - 1) <= search.population:
-            parts += 1
-        return [tuple(w) for w in grid.simplex_points(1 / parts, num_tasks)]
+        return [tuple(w) for w in grid.simplex_points(1 / grid.finest_parts(num_tasks, search.population), num_tasks)]
     return [tuple(w) for w in draws.initial(search).dirichlet([1.0] * num_tasks, search.population).tolist()]
 
 

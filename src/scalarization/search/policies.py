@@ -13,14 +13,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from scalarization.errors import DamagedError, DataError
+from scalarization.errors import DELETE_IT, DamagedError, DataError
+from scalarization.methods import grid
 from scalarization.plan import Plan
 from scalarization.plan.cells import Search, Shard
-from scalarization.search.initial_weights import initial_weights
 from scalarization.search.scores import DIVERGED, ranked
 from scalarization.storage import read_metadata, read_table
 
-_WAY_OUT = "delete it and run snakemake again"
 #: One row per member and interval. ``epoch``: finished epochs at the end of the interval; ``weights``: those with which
 #: the interval was trained; ``score``: validation average over tasks at its end, in percent (losses: negative, so that
 #: more is better), minus infinity if the member diverged; ``by_task``: the scores of the tasks; ``parent``: the member
@@ -132,11 +131,11 @@ def read_search(path: Path, search: Search) -> tuple[list[dict[str, Any]], Polic
     """
     table = read_table(path, "search")
     if not table.schema.equals(HISTORY_SCHEMA, check_metadata=False):
-        raise DamagedError(path, "its columns are not those of a search", _WAY_OUT)
+        raise DamagedError(path, "its columns are not those of a search", DELETE_IT)
     if read_metadata(path).get("specification") != json.loads(json.dumps(search.describe())):
-        raise DamagedError(path, f"it is of another search than {search.name}, or of other settings", _WAY_OUT)
+        raise DamagedError(path, f"it is of another search than {search.name}, or of other settings", DELETE_IT)
     if problem := _problem(search, table):
-        raise DamagedError(path, f"not the history of {search.name}: {problem}", _WAY_OUT)
+        raise DamagedError(path, f"not the history of {search.name}: {problem}", DELETE_IT)
     rows = table.to_pylist()
     return rows, backtrack(rows)
 
@@ -148,8 +147,7 @@ def _problem(search: Search, table: pa.Table) -> str:
         if values.null_count or (pa.types.is_list(values.type) and pc.list_flatten(values).null_count):
             return f"column {name} lacks values"
     rows = table.to_pylist()
-    size = len(initial_weights(search))
-    places = {(i, m): 1 for i in range(1, len(search.interval_ends) + 1) for m in range(size)}
+    places = {(i, m): 1 for i in range(1, len(search.interval_ends) + 1) for m in range(_num_members(search))}
     counts = Counter((row["interval"], row["member"]) for row in rows)
     for interval, member in places | counts:
         count, expected = counts[interval, member], places.get((interval, member), 0)
@@ -160,6 +158,14 @@ def _problem(search: Search, table: pa.Table) -> str:
         if mistake := _mistake(search, row, scores):
             return f"interval {row['interval']} of member {row['member']} {mistake}"
     return ""
+
+
+def _num_members(search: Search) -> int:
+    """Members that are trained: N, of ``search_grid`` as many as its grid has interior points."""
+    if search.method != "search_grid":
+        return search.population
+    num_tasks = len(search.cell.tasks)
+    return math.comb(grid.finest_parts(num_tasks, search.population) - 1, num_tasks - 1)
 
 
 def _mistake(search: Search, row: dict[str, Any], scores: dict[tuple[int, int], float]) -> str:

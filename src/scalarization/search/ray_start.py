@@ -118,8 +118,8 @@ def ray_here(cpus: int, shutdown: GracefulShutdown) -> Iterator[None]:
                     if attempt == STARTS or time.monotonic() > end - 1:
                         raise UserError(
                             f"Ray does not start ({error}); if the machine is busy or its memory full, stop other "
-                            "programs or take fewer workers (--workers, snakemake --cores). The same command goes on "
-                            "from what is saved"
+                            "programs or take fewer workers (--workers, snakemake --cores). Run the same command "
+                            "again to resume"
                         ) from error
                     logger.warning("Ray did not start, trying again: %s", error)
             yield

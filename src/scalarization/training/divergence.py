@@ -24,7 +24,7 @@ NEVER = torch.iinfo(torch.int64).max
 #: Value of ``on_divergence`` -> what it means.
 AFTERWARDS = {
     "stop": "stop, so the run ends here, and its metrics are NaN from this epoch on",
-    "continue": "continue, so training goes on; the metrics of every epoch that is not finite are NaN",
+    "continue": "continue, so training continues; the metrics of every epoch that is not finite are NaN",
 }
 logger = logging.getLogger(__name__)
 

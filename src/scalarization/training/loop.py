@@ -41,7 +41,7 @@ class Trainer:
     with one task. Methods other than constant weights compute the gradient from the tasks' losses or gradients.
 
     If something is not finite, the run has diverged; that is found when the epoch ends or is evaluated, and logged
-    once. Metrics of the epoch are NaN. Then the recipe's ``on_divergence`` says whether training goes on.
+    once. Metrics of the epoch are NaN. Then the recipe's ``on_divergence`` says whether training continues.
 
     Args:
         cell: Specification.

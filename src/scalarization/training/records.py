@@ -42,7 +42,7 @@ _WAY_OUT = "run the same command again, which trains this run again"
 #: Columns of :data:`scalarization.storage.EXAMPLE_SCHEMA` that a run writes; the others tell which run it is.
 EXAMPLE_COLUMNS = ("example", "content", "task", "shape", "values")
 _EXAMPLE_SCHEMA = pa.schema([EXAMPLE_SCHEMA.field(name) for name in EXAMPLE_COLUMNS])
-#: What the record of a finished run has, beside its identity.
+#: What the record of a finished run has in addition to its identity.
 _FINISHED = {"timing": dict, "environment": dict, "diverged": dict, "solver_failures": dict, "rows": list}
 #: Entries of a finished run's record that are empty for most runs. Run files list those of the other runs.
 NOTES = ("diverged", "solver_failures")
