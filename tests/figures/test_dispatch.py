@@ -4,7 +4,7 @@ import dataclasses
 import importlib.util
 import subprocess
 import sys
-from types import ModuleType
+from importlib.machinery import ModuleSpec
 
 import pandas as pd
 import pytest
@@ -20,29 +20,42 @@ COLUMNS = {"name": "string", "value": "Int64"}
 METADATA = dict.fromkeys(summaries.COMMON_KEYS) | {"artifact": "mine", "kind": "additional", "setting": "mdl"}
 
 
-@pytest.fixture(autouse=True)
-def query(monkeypatch):
-    """The module of the kind's query."""
-    module = ModuleType("scalarization.analysis.additional")
-    kind = artifacts.ArtifactKind("additional", "figure", "runs", artifacts.EXPERIMENTS, lambda plan, artifact: None)
+def empty_module(name):
+    """An empty module that the import system takes for an installed one."""
+    return importlib.util.module_from_spec(ModuleSpec(name, None))
+
+
+@pytest.fixture
+def additional_kind(request, monkeypatch, tmp_path):
+    """The module of the query of a kind that is drawn as ``request.param``, and its caption."""
+    module = empty_module("scalarization.analysis.additional")
+    kind = artifacts.ArtifactKind(
+        "additional", request.param, "runs", artifacts.EXPERIMENTS, lambda plan, artifact: None
+    )
     module.KIND = dataclasses.replace(kind, columns=COLUMNS)
     monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(artifacts, "CAPTIONS", tmp_path)
+    (tmp_path / "additional.rst").write_text("Caption.")
+    yield
+    artifacts.load_kind.cache_clear()
 
 
-def test_an_additional_figure_is_drawn_by_the_module_of_its_name(monkeypatch):
-    module = ModuleType("scalarization.figures.additional")
+@pytest.mark.parametrize("additional_kind", ["figure"], indirect=True)
+def test_an_additional_figure_is_drawn_by_the_module_of_its_name(additional_kind, monkeypatch):
+    module = empty_module("scalarization.figures.additional")
     module.draw = lambda summary, metadata: Figure(label=f"{len(summary)} rows, {metadata['setting']}")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     figure = figures.draw("additional", pd.DataFrame({"name": ["a", "b"], "value": [1, 2]}), METADATA)
     assert figure.get_label() == "2 rows, mdl"
 
 
-def test_an_additional_table_has_all_formats(monkeypatch):
+@pytest.mark.parametrize("additional_kind", ["table"], indirect=True)
+def test_an_additional_table_has_all_formats(additional_kind, monkeypatch):
     def describe(summary, metadata):
         rows = [Row(name, (Entry(f"{value}"),)) for name, value in summary.itertuples(index=False)]
         return Table([Block(metadata["setting"], "", ("value",), [Group("", rows)])])
 
-    module = ModuleType("scalarization.tables.additional")
+    module = empty_module("scalarization.tables.additional")
     module.describe = describe
     monkeypatch.setitem(sys.modules, module.__name__, module)
     figure, texts = tables.draw("additional", pd.DataFrame({"name": ["a"], "value": [1]}), METADATA)
