@@ -135,6 +135,14 @@ def test_a_record_that_cannot_be_set_aside_is_named(record):
         record.finished()
 
 
+def test_a_finished_run_leaves_neither_checkpoints_nor_what_killed_writers_left(record):
+    record.save(3, b"state")
+    cut_off = record.directory / ".step_000000004.ckpt.x.part"
+    cut_off.write_bytes(b"cut off")
+    finish(record)
+    assert [f.name for f in record.directory.iterdir()] == [record.finished_file.name]
+
+
 def test_leftovers_that_cannot_be_removed_do_not_matter(record, caplog):
     finish(record)
     (record.directory / "step_000000001.ckpt" / "full").mkdir(parents=True)

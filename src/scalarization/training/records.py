@@ -133,7 +133,7 @@ class RunRecord:
         except DamagedError as error:
             quarantine(error.file, error.reason)
             return None
-        _remove([*self._checkpoints(), *self.directory.glob(f".*{PART}")])  # the latter are of writers that were killed
+        self._remove_checkpoints()
         return content
 
     def peek(self) -> dict[str, Any] | None:
@@ -186,7 +186,7 @@ class RunRecord:
         notes = {"diverged": diverged, "solver_failures": solver_failures}
         content = {"timing": timing, "environment": environment, **notes, "rows": rows}
         write_json(self.finished_file, {"identity": self.identity, **content})
-        _remove(self._checkpoints())
+        self._remove_checkpoints()
 
     def write_examples(self, rows: list[dict[str, Any]]) -> None:
         """Keep a run's predictions, as ``Objective.examples`` returns them; writes nothing without any."""
@@ -228,6 +228,10 @@ class RunRecord:
     def newest_step(self) -> int:
         """Step of the newest checkpoint, 0 without one; its content is not looked at."""
         return max((int(file.stem.removeprefix("step_")) for file in self._checkpoints()), default=0)
+
+    def _remove_checkpoints(self) -> None:
+        """Remove what a finished run no longer needs: checkpoints, and what writers that were killed have left."""
+        _remove([*self._checkpoints(), *self.directory.glob(f".*{PART}")])
 
     def _checkpoints(self) -> list[Path]:
         """Checkpoints, newest first."""
