@@ -12,12 +12,17 @@ container: "envs/scalarization.sif"
 configfile: "config.yaml"
 
 
+# Of `snakemake --report`.
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/search.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/conflicts.smk"
 include: "workflow/rules/artifacts.smk"
+include: "workflow/rules/page.smk"
 
 
 localrules:
@@ -27,4 +32,4 @@ localrules:
 rule all:
     default_target: True
     input:
-        needs(file for files in targets.values() for file in files.values()),
+        needs([paths.page_file, *(file for files in targets.values() for file in files.values())]),

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from sides import side_by_side
+from torch._inductor import metrics
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import CIFAR10
@@ -15,6 +17,7 @@ from scalarization.config import AugmentationOptions
 from scalarization.data.augmentation import Augmentation
 from scalarization.data.device import DeviceData
 from scalarization.data.prepare import write_store
+from scalarization.data.randaugment import all_steps, by_step, variant_tables
 from scalarization.data.store import Store
 
 IMAGES, BATCH, SIZE = 2560, 256, 32
@@ -27,10 +30,10 @@ RECIPES = {
 
 
 def measure(tiny=False):
-    """Lines of results, one per recipe."""
+    """Lines of results, one per recipe, then the operations that a round of RandAugment launches."""
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
-    count, rounds = (BATCH, 1) if tiny else (IMAGES, 5)
+    count, rounds = (BATCH, 1) if tiny else (IMAGES, 9)
     # Smooth random colours: the time of neither side depends on the content.
     coarse = rng.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
     images = coarse.repeat(4, axis=1).repeat(4, axis=2)
@@ -38,6 +41,7 @@ def measure(tiny=False):
     for name, recipe in RECIPES.items():
         with tempfile.TemporaryDirectory() as directory:
             yield _compare(name, recipe, images, labels, Path(directory), rounds)
+    yield _launches(compiled=not tiny)
 
 
 def _compare(name, recipe, images, labels, directory, rounds):
@@ -78,3 +82,30 @@ def _dataset(images, labels, transform):
     dataset.data, dataset.targets = images, labels.tolist()
     dataset.transform, dataset.target_transform = transform, None
     return dataset
+
+
+def _launches(compiled):
+    images = torch.randint(0, 256, (BATCH, 3, SIZE, SIZE), dtype=torch.uint8)
+    variant = torch.randint(0, 28, (BATCH,))
+    tables = variant_tables(9, 3, SIZE, SIZE, device=images.device)
+    launched = {}
+    for one_round in (all_steps, by_step):
+        with _Launched() as mode:
+            one_round(images, variant, tables)
+        launched[one_round] = mode.number
+    line = f"round of RandAugment: {launched[all_steps]} operations, {launched[by_step]} on a CPU"
+    if not compiled:
+        return line
+    metrics.reset()
+    torch.compile(all_steps, fullgraph=True, dynamic=False)(images, variant, tables)
+    return f"{line}; {metrics.generated_kernel_count} kernels with torch.compile"
+
+
+class _Launched(TorchDispatchMode):
+    """Counts operations that are no views."""
+
+    number = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.number += not func.is_view
+        return func(*args, **(kwargs or {}))

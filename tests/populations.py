@@ -74,11 +74,11 @@ def history(search, weights_and_scores):
         search: The search.
         weights_and_scores: (interval, member) -> weights and score.
     """
-    from scalarization.search.initial_weights import initial_weights
+    from scalarization.search.settings import initial_settings
 
     rows = []
     for interval, end in enumerate(search.interval_ends, 1):
-        for member in range(len(initial_weights(search))):
+        for member in range(len(initial_settings(search))):
             weights, score = weights_and_scores(interval, member)
             rows.append(
                 {
@@ -91,6 +91,7 @@ def history(search, weights_and_scores):
                     "interval": interval,
                     "epoch": end,
                     "weights": list(weights),
+                    "lr": search.cell.specification.recipe.lr,
                     "score": score,
                     "by_task": [score] * len(search.cell.tasks),
                     "parent": None if interval == 1 else member,

@@ -49,6 +49,7 @@ class Folder:
         cells = [part for cell in self.plan.cells.values() for part in ("--cell", cell.name)]
         assert self.verb("prepare", "--benchmark", "digits") == 0 and self.verb("train", *cells) == 0
         assert self.verb("summarize", "--artifact", ARTIFACT) == 0 and self.verb("draw", "--artifact", ARTIFACT) == 0
+        assert self.verb("page") == 0
 
     def problems(self):
         """Name of each file that has to be made again -> why, in words."""
@@ -85,7 +86,7 @@ def test_what_was_made_is_current_wherever_it_is_copied(finished, folder):
 def test_nothing_is_current_before_it_is_made(tmp_path, write_config):
     folder = Folder(tmp_path / "empty", write_config)
     outdated = Provenance(folder.plan).outdated()
-    assert {f.suffix for f in outdated} == {".parquet", ".pdf", ".png"} and folder.problems() == {}
+    assert {f.suffix for f in outdated} == {".parquet", ".pdf", ".png", ".html"} and folder.problems() == {}
     assert set(outdated) >= {folder.run_file, *folder.paths.artifact_files(ARTIFACT, "figure").values()}
 
 
@@ -145,6 +146,7 @@ def test_a_damaged_file_and_what_was_made_from_it(folder, content):
         file,
         folder.paths.summary_file(ARTIFACT),
         *folder.paths.artifact_files(ARTIFACT, "figure").values(),
+        folder.paths.page_file,
     }
     with pytest.raises(DataError, match=r"made from .*damaged.*; make it with: snakemake --cores all"):
         provenance.require([folder.paths.summary_file(ARTIFACT)])

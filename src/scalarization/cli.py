@@ -147,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--artifact", action="append", default=[], help="only this table; repeatable (default: all)")
     draw = verb("draw", _draw, "draw an artifact from its summary, as PDF and PNG")
     draw.add_argument("--artifact", required=True)
+    verb("page", _page, "make the front page: verdicts, and every figure and table that is drawn")
     return parser
 
 
@@ -164,7 +165,7 @@ def _add_search_arguments(parser: argparse.ArgumentParser) -> None:
     _add_time_limit(parser)
     own = parser.add_argument_group("with --benchmark")
     own.add_argument("--budget", type=float, help="in trainings of one model (default: 8)")
-    own.add_argument("--method", help="pbt, pb2, search_grid or search_random (default: pbt)")
+    own.add_argument("--method", help="pbt, pb2, search_grid, search_random or search_lr (default: pbt)")
     own.add_argument("--tasks", help="tasks or domains, separated by commas (default: all groups, all domains)")
     own.add_argument("--architecture", help="such as vit_d2_w48 (default: the first that the preset trains there)")
     own.add_argument("--epochs-ready", type=int, help="epochs of an interval (default: a tenth of all)")
@@ -266,7 +267,8 @@ def _prepare(plan: Plan, options: argparse.Namespace) -> None:
     benchmark = _benchmark(plan, options.benchmark)
     store = plan.paths.store_file(options.benchmark)
     origin = Provenance(plan).origin(store)
-    prepare(store.parent, options.benchmark, benchmark.domains, plan.paths.downloads, benchmark.tasks, origin)
+    arguments = (benchmark.domains, plan.paths.downloads, benchmark.tasks, origin, benchmark.limited_domains)
+    prepare(store.parent, options.benchmark, *arguments)
 
 
 def _train(plan: Plan, options: argparse.Namespace) -> None:
@@ -366,7 +368,8 @@ def _draw(plan: Plan, options: argparse.Namespace) -> None:
     artifact = _artifact(plan, options.artifact)
     source, provenance = plan.paths.summary_file(artifact), Provenance(plan)
     provenance.require([source])
-    origin = provenance.origin(plan.paths.drawing_record(artifact))
+    record = plan.paths.drawing_record(artifact)
+    origin = provenance.origin(record)
     metadata = read_metadata(source)
     summary = read_table(source, "summary").to_pandas()
     kind, files = artifacts.kind_of(plan, artifact), artifacts.files_of(plan, artifact)
@@ -381,4 +384,14 @@ def _draw(plan: Plan, options: argparse.Namespace) -> None:
 
         figure = figures.draw(kind.name, summary, metadata)
     save(figure, files["pdf"], files["png"])
-    record_drawing(plan, artifact, origin)
+    record_drawing(record, files.values(), origin)
+
+
+def _page(plan: Plan, options: argparse.Namespace) -> None:
+    from scalarization.reports.page import make_page
+
+    line = make_page(plan)
+    if options.log:  # the workflow prints it at the end (workflow/rules/page.smk)
+        logging.getLogger(__name__).info("%s", line)
+    else:
+        print(line)

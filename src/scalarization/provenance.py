@@ -124,7 +124,7 @@ class Manifest(Product):
 
 @dataclass(frozen=True)
 class Drawing(Product):
-    """A drawn artifact; ``path`` is the record of its files, which :func:`record_drawing` writes.
+    """A drawn artifact, or the front page; ``path`` is the record of its files, which :func:`record_drawing` writes.
 
     Attributes:
         files: The drawn files.
@@ -200,21 +200,24 @@ class Provenance:
             others = f", and {len(problems) - 1} others like it" if len(problems) > 1 else ""
             raise DataError(f"{path}: {problem}{others}; make it with: snakemake --cores all {shlex.quote(str(path))}")
 
-    def origin(self, path: Path) -> dict[str, Any]:
+    def origin(self, path: Path, sources: Iterable[Path] | None = None) -> dict[str, Any]:
         """What a file that is going to be written records: its ``fingerprint`` and its ``sources``.
 
         To be called before the sources are read: should they change meanwhile, the file is not current.
 
         Args:
             path: File of a product.
+            sources: Those of its sources that it is made from; a file that is not made from all of them is not
+                current. None: all.
 
         Raises:
             DataError: A source is missing or damaged.
         """
         product = self._products[path]
+        used = product.sources if sources is None else tuple(sources)
         return {
             "fingerprint": product.fingerprint(),
-            "sources": {self._name(source): self._checksum(source) for source in product.sources},
+            "sources": {self._name(source): self._checksum(source) for source in used},
             **product.origin(),
         }
 
@@ -250,16 +253,15 @@ class Provenance:
         return path.relative_to(self._results).as_posix()
 
 
-def record_drawing(plan: Plan, artifact: str, origin: dict[str, Any]) -> None:
-    """Record that an artifact was drawn.
+def record_drawing(record: Path, files: Iterable[Path], origin: dict[str, Any]) -> None:
+    """Record that an artifact was drawn, or the front page made.
 
     Args:
-        plan: The plan.
-        artifact: The artifact, whose files are written.
-        origin: What :meth:`Provenance.origin` returned before the summary was read.
+        record: Where to.
+        files: What was drawn.
+        origin: What :meth:`Provenance.origin` returned before the sources were read.
     """
-    files = {file.name: _sha256(file) for file in artifacts.files_of(plan, artifact).values()}
-    write_json(plan.paths.drawing_record(artifact), {**origin, "files": files})
+    write_json(record, {**origin, "files": {file.name: _sha256(file) for file in files}})
 
 
 def _products(plan: Plan) -> Iterator[Product]:
@@ -292,12 +294,13 @@ def _products(plan: Plan) -> Iterator[Product]:
         fingerprint = _of(fingerprints.of_drawing, artifacts.kind_of(plan, artifact))
         files = tuple(artifacts.files_of(plan, artifact).values())
         yield Drawing(paths.drawing_record(artifact), fingerprint, (summary,), files=files)
+    drawings = tuple(map(paths.drawing_record, artifacts.selected(plan)))
+    yield Drawing(paths.page_record, _of(fingerprints.of_page, plan), drawings, files=(paths.page_file,))
 
 
 def _training_products(plan: Plan, cell: Cell) -> Iterator[Product]:
     """The files of a cell and, if it is split, of its shards."""
-    search = plan.search_of(cell)
-    sources = (plan.paths.store_file(cell.benchmark), *([plan.paths.search_file(search)] if search else []))
+    sources = (plan.paths.store_file(cell.benchmark), *map(plan.paths.search_file, plan.searches_of(cell)))
     shards = plan.shards(cell)
     for shard in shards if len(shards) == 1 else [Shard(cell), *shards]:
         for file in plan.paths.shard_outputs(shard):

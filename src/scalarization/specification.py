@@ -7,7 +7,7 @@ Every type has ``describe()``, the same content as plain values. A run's identit
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from scalarization.config import MethodOptions, NetworkOptions, Recipe
@@ -90,20 +90,27 @@ class SearchReference:
         policy: ``whole``: weights change over epochs as the search found them; ``last``: the last interval's weights
             from the first epoch on (appendix 5.2).
         details: What the search's history depends on, as :meth:`scalarization.plan.cells.Search.describe` returns it.
+        others: The same search with other seeds, in their order; empty if it is not repeated.
     """
 
     name: str
     policy: str
     details: Mapping[str, Any]
+    others: tuple[SearchReference, ...] = ()
 
     @property
     def architecture(self) -> str:
         """Name of the architecture that was searched on."""
         return self.details["trains"]["architecture"]
 
+    def of_seed(self, seed: int) -> SearchReference:
+        """The one search that runs of a seed take their weights from: of K repetitions number ``seed`` mod K."""
+        return (replace(self, others=()), *self.others)[seed % (1 + len(self.others))]
+
     def describe(self) -> dict[str, Any]:
-        """The reference as plain values."""
-        return {"name": self.name, "policy": self.policy, **self.details}
+        """The reference as plain values; ``others`` only if the search is repeated."""
+        values = {"name": self.name, "policy": self.policy, **self.details}
+        return {**values, "others": [other.describe() for other in self.others]} if self.others else values
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,9 @@ class Specification:
         root_seed: Root of all randomness.
         threads: Compute threads; their number changes sums.
         method_options: Options of the method; None for methods that only set weights.
-        fraction: Part of the training set that is seen (searches); None: all of it.
+        train_images: Domain -> number (1 or more) or fraction (below 1) of its training images that are used at all,
+            of those domains that are limited; None: none is.
+        fraction: Part of these images that is seen (searches); None: all of them.
         search: The search that the weights come from; None: they are known beforehand.
         count_every: Gradient conflicts are counted at every so many steps; None: not at all.
         policy: One weight vector per epoch, as the search found them; None: the run's own weights at every epoch.
@@ -133,6 +142,7 @@ class Specification:
     root_seed: int
     threads: int
     method_options: MethodOptions | None = None
+    train_images: Mapping[str, float] | None = None
     fraction: float | None = None
     search: SearchReference | None = None
     count_every: int | None = None
@@ -142,6 +152,10 @@ class Specification:
     def steps(self) -> int:
         """Training steps of one run."""
         return self.epochs * self.steps_per_epoch
+
+    def with_lr(self, lr: float) -> Specification:
+        """The same with another peak learning rate."""
+        return replace(self, recipe=self.recipe.model_copy(update={"lr": lr}))
 
     def describe(self) -> dict[str, Any]:
         """The specification as plain values; what is None is left out."""
@@ -155,6 +169,8 @@ class Specification:
             "method_options": {} if self.method_options is None else self.method_options.describe(),
             **self.outputs.describe(),
         }
+        if self.train_images is not None:
+            values["train_images"] = dict(self.train_images)
         if self.fraction is not None:
             values["fraction"] = self.fraction
         if self.search is not None:

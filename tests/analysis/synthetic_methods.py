@@ -97,3 +97,9 @@ def write_store(plan: Plan, benchmark: str, positives: bool = True) -> None:
     if positives:
         domain["positives_per_attribute"] = counts
     storage.write_json(plan.paths.store_file(benchmark), {"attributes": attributes, "domains": {"people": domain}})
+
+
+def record_majority(plan: Plan, accuracies: dict[str, float]) -> None:
+    """Let run files record what a constant answer reaches."""
+    for file in map(plan.paths.run_file, plan.cells.values()):
+        storage.write_table(file, storage.read_table(file), {**storage.read_metadata(file), "majority": accuracies})

@@ -81,6 +81,7 @@ def write_history(
                     "interval": interval,
                     "epoch": end,
                     "weights": list(weights),
+                    "lr": cell.specification.recipe.lr,
                     "score": score,
                     "by_task": [score] * len(cell.tasks),
                     "parent": parent,
@@ -91,7 +92,11 @@ def write_history(
                 }
             )
         first = end
-    metadata = {"specification": search.describe(), "session": SESSION if session is None else session}
+    metadata = {
+        "specification": search.describe(),
+        "validation_images": 1000,
+        "session": SESSION if session is None else session,
+    }
     storage.write_table(plan.paths.search_file(search), pa.Table.from_pylist(rows, HISTORY_SCHEMA), metadata)
 
 

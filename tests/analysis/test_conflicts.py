@@ -1,4 +1,4 @@
-"""Summaries of counted conflicts: sums over pairs, the fit and its bootstrap, selection, mistakes."""
+"""Summaries of counted conflicts: sums over pairs, the fit and its correlations, selection, mistakes."""
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -7,6 +7,7 @@ import synthetic_conflicts as synthetic
 from scipy import stats
 
 from scalarization import analysis, storage
+from scalarization.analysis import conflicts, inference
 from scalarization.errors import ConfigError, DataError
 
 
@@ -43,8 +44,23 @@ def test_fit_is_least_squares_through_all_points(summarized):
     expected = stats.linregress(summary["validation"].astype(float), summary["percent"].astype(float))
     fit = summary[["slope", "intercept", "r", "runs"]].drop_duplicates()
     assert fit.to_numpy().tolist() == [pytest.approx([expected.slope, expected.intercept, expected.rvalue, 24])]
-    low, high = summary.iloc[0][["r_low", "r_high"]]
-    assert -1 < low < expected.rvalue < high < 1
+    assert_jackknife(summary, "", summary)
+    assert_jackknife(summary, "last_", summary[summary["epoch"] == 4])
+
+
+def assert_jackknife(summary, prefix, points):
+    """The interval is that of the pseudo-values' deviation around z = artanh(r), Student's t with runs - 1."""
+
+    def z(points):
+        return np.arctanh(np.corrcoef(points["validation"].astype(float), points["percent"].astype(float))[0, 1])
+
+    run = points["architecture"] + points["variant"] + points["seed"].astype(str)
+    pseudo = [24 * z(points) - 23 * z(points[run != left_out]) for left_out in run.unique()]
+    half = stats.t.ppf(0.975, 23) * np.std(pseudo, ddof=1) / np.sqrt(24)
+    fit = summary.iloc[0]
+    assert fit[f"{prefix}runs"] == len(pseudo) == 24
+    expected = np.tanh([z(points), z(points) - half, z(points) + half])
+    assert [fit[f"{prefix}{name}"] for name in ("r", "r_low", "r_high")] == pytest.approx(expected, abs=1e-12)
 
 
 def points_of(formula):
@@ -53,17 +69,18 @@ def points_of(formula):
 
 
 def test_interval_is_over_runs_not_epochs(summarized):
-    """Copies of one run add no information, however many epochs they have."""
+    """Copies of one run do not show how runs vary, however many epochs they have."""
     copies = summarized("figure_3", points_of(lambda run, epoch: (0.1 * epoch * epoch % 0.7, 60 + epoch)))
     first = copies.iloc[0]
     assert first["runs"] == 24 and abs(first["r"]) < 0.99
-    assert first["r_low"] == pytest.approx(first["r"]) == first["r_high"]
+    assert np.isnan([first["r_low"], first["r_high"], first["last_r"], first["last_r_low"]]).all()
 
 
 def test_correlation_of_runs_on_a_line(summarized):
+    """On a line nothing varies around the correlation, so it has no interval."""
     line = summarized("figure_3", points_of(lambda run, epoch: (0.88 - 0.04 * (run + epoch), 5 + 10 * (run + epoch))))
     first = line.iloc[0]
-    assert [first[c] for c in ("r", "r_low", "r_high")] == pytest.approx([-1, -1, -1])
+    assert [first["r"], first["last_r"]] == pytest.approx([-1, -1])
     assert (first["slope"], first["intercept"]) == pytest.approx((-0.4, 90))
 
 
@@ -72,12 +89,80 @@ def test_correlation_of_runs_on_a_line(summarized):
 )
 def test_constant_values_have_no_correlation(summarized, formula):
     first = summarized("figure_3", points_of(formula)).iloc[0]
-    assert np.isnan([first["r"], first["r_low"], first["r_high"]]).all()
+    assert np.isnan([first[name] for name in ("r", "r_low", "r_high", "last_r", "last_r_low", "last_r_high")]).all()
 
 
 def test_two_runs_have_no_interval(summarized):
     summary = summarized("figure_3", depth=(1,), width=(24,), rates=(5e-3,))
     assert np.isfinite(summary.iloc[0]["r"]) and summary[["r_low", "r_high"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize(("rates", "has_interval"), [((5e-4, 5e-3, 5e-2), False), ((5e-4, 5e-3, 1e-2, 5e-2), True)])
+def test_three_runs_have_no_interval_at_the_last_epoch(summarized, rates, has_interval):
+    """Without one of them, two points are always on a line."""
+    first = summarized("figure_3", depth=(1,), width=(24,), rates=rates, seeds=1).iloc[0]
+    assert np.isfinite([first["r_low"], first["r_high"], first["last_r"]]).all()
+    assert np.isfinite(first["last_r_low"]) == has_interval
+
+
+def test_a_run_that_diverged_counts_until_then(summarized):
+    def formula(cell, run, epoch):
+        fraction, validation = synthetic.plausible(cell, run, epoch)
+        return fraction, np.nan if epoch == 4 and run.seed == 1 and cell.variant == "lr0.05" else validation
+
+    summary = summarized("figure_3", formula)
+    first = summary.iloc[0]
+    assert (first["runs"], first["last_runs"], summary["diverged"].sum()) == (24, 20, 4)
+    kept = summary[(summary["epoch"] == 4) & ~summary["diverged"]]
+    expected = np.corrcoef(kept["validation"].astype(float), kept["percent"].astype(float))[0, 1]
+    assert first["last_r"] == pytest.approx(expected)
+
+
+def simulated(rng, runs, epochs=6, trend=1.0, between=0.5, within=0.3):
+    """Percent and validation [runs, epochs]: correlated levels of runs, noise that lasts for epochs, a common trend."""
+    levels, noise = rng.standard_normal((2, runs, 1)), rng.standard_normal((2, runs, epochs))
+    levels[1] = between * levels[0] + np.sqrt(1 - between**2) * levels[1]
+    noise[1] = within * noise[0] + np.sqrt(1 - within**2) * noise[1]
+    for epoch in range(1, epochs):
+        noise[..., epoch] = 0.7 * noise[..., epoch - 1] + np.sqrt(1 - 0.7**2) * noise[..., epoch]
+    return levels + noise + trend * np.linspace(-1, 1, epochs)
+
+
+def correlated(values, within_epochs=False):
+    runs, epochs = values.shape[1:]
+    run, epoch = np.divmod(np.arange(runs * epochs), epochs)
+    return conflicts.correlation_over_runs(values.reshape(2, -1), run, epoch if within_epochs else 0 * epoch)
+
+
+@pytest.mark.parametrize("runs", [4, 8, 12])
+def test_intervals_cover_the_true_correlation(runs):
+    """Of 1,000 simulated experiments; a bootstrap over runs covers 890 to 920."""
+    spread = 2 + np.var(np.linspace(-1, 1, 6))  # of levels, noise and trend
+    truth = {"all": (0.5 + 0.3 + spread - 2) / spread, "within epochs": 0.8 / 2, "last": 0.8 / 2}
+    rng, covered = np.random.default_rng(0), dict.fromkeys(truth, 0)
+    for _ in range(1000):
+        values = simulated(rng, runs)
+        estimates = correlated(values), correlated(values, within_epochs=True), correlated(values[..., -1:])
+        for name, estimate in zip(truth, estimates, strict=True):
+            low, high = inference.interval(estimate)
+            covered[name] += low < truth[name] < high
+    assert 925 <= covered["all"] <= 970
+    assert 930 <= covered["within epochs"] <= 975
+    assert 930 <= covered["last"] <= 985
+
+
+def test_mean_at_each_epoch_is_removed(summarized):
+    """A trend that all runs share changes nothing; what is left is the correlation of deviations from it."""
+    summary = summarized("figure_3").convert_dtypes()
+    plain = conflicts.correlation(summary, within_epochs=True)
+    both = summary[["validation", "percent"]].astype(float)
+    deviations = both - both.groupby(summary["epoch"]).transform("mean")
+    assert plain.shown == pytest.approx(np.corrcoef(deviations.T)[0, 1])
+    trend = summary["epoch"].map({1: 5.0, 2: 1.0, 3: 30.0, 4: -4.0}).astype(float)
+    shifted = summary.assign(validation=both["validation"] + trend, percent=both["percent"] - 2 * trend)
+    with_trend = conflicts.correlation(shifted, within_epochs=True)
+    assert (with_trend.value, with_trend.error) == pytest.approx((plain.value, plain.error))
+    assert conflicts.correlation(shifted).shown < 0 < conflicts.correlation(summary).shown
 
 
 def test_each_task_set_has_its_fit(summarized):

@@ -2,7 +2,9 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
+import scipy.stats
 import synthetic
 
 from scalarization import analysis
@@ -59,25 +61,77 @@ def test_near_best_settings_are_within_one_paired_standard_error(summary):
     assert small["seeds_choosing"].to_dict() == {0.1: 1, 0.5: 1, 0.9: 0}
 
 
-def test_regret_is_the_test_loss_of_weights_found_elsewhere(summary):
-    regrets = summary[summary["part"] == "regret"].set_index(["procedure", "source", "architecture"])
-    assert len(regrets) == 8
-    # The large model with the small one's p* = 0.1 instead of its own 0.5, on test: 78 - 74 and 82 - 75.
-    assert regrets.loc[("reuse", "vit_d1_w24", "vit_d1_w48"), "by_seed"] == [4, 7]
-    assert regrets.loc[("reuse", "vit_d1_w24", "vit_d1_w48"), "mean"] == 5.5
-    # The small model with the large one's p* = 0.5 instead of its own 0.1: 70 - 73 and 72 - 69.
-    assert regrets.loc[("reuse", "vit_d1_w48", "vit_d1_w24"), "by_seed"] == [-3, 3]
-    assert regrets.loc[("reuse", "vit_d1_w24", "vit_d1_w24"), "by_seed"] == [0, 0]
+def regrets(summary):
+    return summary[summary["part"] == "regret"].set_index(["procedure", "source", "architecture"])
 
 
-def test_refining_searches_again_among_the_near_best_of_the_other_capacity(summary):
-    regrets = summary[summary["part"] == "regret"].set_index(["procedure", "source", "architecture"])
-    # The small model leaves 0.1 and 0.5; of these the large one takes its own best, 0.5. Never 0.9, the best on test.
-    assert regrets.loc[("refine", "vit_d1_w24", "vit_d1_w48"), "candidates_left"] == 2
-    assert regrets.loc[("refine", "vit_d1_w24", "vit_d1_w48"), "by_seed"] == [0, 0]
-    # The large model leaves only 0.5.
-    assert regrets.loc[("refine", "vit_d1_w48", "vit_d1_w24"), "candidates_left"] == 1
-    assert regrets.loc[("refine", "vit_d1_w48", "vit_d1_w24"), "by_seed"] == [-3, 3]
+def test_regret_is_the_test_loss_of_weights_found_elsewhere_by_other_seeds(summary):
+    rows = regrets(summary)
+    assert len(rows) == 4
+    # Seed 1 chooses 0.5 on the small model and seed 0 chooses 0.1; both choose 0.5 on the large one.
+    # The large model with the small one's choice instead of its own: of seed 1 nothing, of seed 0 82 - 75.
+    assert rows.loc[("reuse", "vit_d1_w24", "vit_d1_w48"), "by_seed"] == [0, 7]
+    assert rows.loc[("reuse", "vit_d1_w24", "vit_d1_w48"), "mean"] == 3.5
+    # The small model with the large one's: of seed 1 nothing, of seed 0 72 - 69.
+    assert rows.loc[("reuse", "vit_d1_w48", "vit_d1_w24"), "by_seed"] == [0, 3]
+    assert rows.loc[("reuse", "vit_d1_w24", "vit_d1_w24"), "by_seed"] == [0, 0]
+    assert rows["cross_fitted"].all()
+    assert set(summary["procedure"].dropna()) == {"reuse"}  # of the one seed that is left to choose no error is known
+
+
+def test_one_seed_chooses_and_is_measured(make_plan):
+    plan = make_plan(synthetic.preset("consistency", depth=(1,), methods=METHODS, seeds=1))
+    synthetic.write_runs(plan, synthetic.plausible)
+    rows = regrets(analysis.summarize(plan, "consistency"))
+    assert set(rows.index.get_level_values("procedure")) == {"reuse"}
+    assert not rows["cross_fitted"].any()
+    assert rows[["low", "high"]].isna().all(axis=None)
+
+
+def near_best(scores):
+    """Numbers of the settings within one paired standard error of the best."""
+    differences = scores[scores.mean(axis=1).argmax()] - scores
+    error = differences.std(axis=1, ddof=1) / np.sqrt(scores.shape[1])
+    return np.flatnonzero(differences.mean(axis=1) <= error + 1e-9)
+
+
+def losses(small, large, refine):
+    """Test loss of the large model, each seed at the choice of others; (validation, test) [settings, seeds] of both."""
+    result = []
+    for seed in range(small[0].shape[1]):
+        there, here = (np.delete(validation, seed, axis=1) for validation, _ in (small, large))
+        own, taken = here.mean(axis=1).argmax(), there.mean(axis=1).argmax()
+        if refine:
+            near = near_best(there)
+            taken = near[here[near].mean(axis=1).argmax()]
+        result.append(large[1][own, seed] - large[1][taken, seed])
+    return np.array(result)
+
+
+@pytest.mark.parametrize("procedure", ["reuse", "refine"])
+def test_regret_of_several_seeds_is_that_of_loops_and_its_interval_that_of_the_jackknife(make_plan, procedure):
+    seeds, weights = 6, [0.1, 0.5, 0.9]
+    plan = make_plan(synthetic.preset("consistency", depth=(1,), methods=METHODS, seeds=seeds))
+    rng = np.random.default_rng(4)
+    values = {name: rng.normal(80, 2, (2, 3, seeds)) for name in ("vit_d1_w24", "vit_d1_w48")}
+
+    def formula(cell, run, split, task, metric):
+        if cell.method == "single" or split not in ("validation", "test"):
+            return 1.0
+        return values[cell.architecture.name][int(split == "test"), weights.index(run.weights[0]), run.seed]
+
+    synthetic.write_runs(plan, formula)
+    row = regrets(analysis.summarize(plan, "consistency")).loc[(procedure, "vit_d1_w24", "vit_d1_w48")]
+    expected = losses(*values.values(), procedure == "refine")
+    assert row["candidates_left"] == (1 if procedure == "reuse" else len(near_best(values["vit_d1_w24"][0])))
+    assert row["by_seed"] == pytest.approx(expected)
+    assert row["std"] == pytest.approx(expected.std(ddof=1))
+    left_out = [
+        losses(*(np.delete(v, seed, axis=2) for v in values.values()), procedure == "refine").mean()
+        for seed in range(seeds)
+    ]
+    half = scipy.stats.t.ppf(0.975, seeds - 1) * np.sqrt((seeds - 1) * np.var(left_out))
+    assert (row["low"], row["high"]) == pytest.approx((expected.mean() - half, expected.mean() + half))
 
 
 def test_regret_of_a_loss_is_positive_where_weights_found_elsewhere_cost(make_plan):

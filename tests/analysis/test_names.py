@@ -21,6 +21,7 @@ ORDER = {
         "pb2": "PB2",
         "search_grid": "Grid search",
         "search_random": "Random search",
+        "search_lr": "Uniform, searched lr",
     },
     "MTO, loss-based": {"uncertainty": "Uncertainty", "imtl_l": "IMTL-L", "dwa": "DWA", "famo": "FAMO"},
     "MTO, gradient-based": {

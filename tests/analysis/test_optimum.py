@@ -95,6 +95,7 @@ def test_one_seed_leaves_the_spread_out(crossed):
     assert rows["mean"].to_dict() == {"mnist": 3, "optdigits": -5}
     assert rows[["std", "low", "high", "single_std", "joint_std"]].isna().all(axis=None)
     assert rows["seeds"].tolist() == [1, 1]
+    assert rows["cross_fitted"].tolist() == [False, False]
 
 
 def test_differences_are_paired_by_seed(make_plan):
@@ -128,6 +129,33 @@ def test_choice_is_that_of_the_mean_and_the_choices_of_seeds_are_kept(make_plan)
     assert rows.loc["mnist", "weight_by_seed"] == [0.1, 0.9]
     assert rows.loc["mnist", ["weight_low", "weight_high"]].tolist() == [0.1, 0.9]
     assert rows.loc["optdigits", "weight_by_seed"] == [0.9, pytest.approx(0.1)]
+
+
+def test_gain_of_each_seed_is_that_of_the_weights_that_other_seeds_choose(make_plan):
+    plan = make_plan(synthetic.preset("figure_2", **ONE, methods=GRID, seeds=3))
+    validation = {0.1: [90.0, 50.0, 50.0], 0.5: [70.0, 71.0, 68.0], 0.9: [40.0, 60.0, 90.0]}  # all choose 0.5
+    test = {0.1: [1.0, 2.0, 3.0], 0.5: [10.0, 20.0, 30.0], 0.9: [100.0, 50.0, 40.0]}
+
+    def formula(cell, run, split, task, metric):
+        source = {"validation": validation, "test": test}.get(split)
+        return source[run.weights[0]][run.seed] if cell.method == "grid" and source else float(run.seed)
+
+    synthetic.write_runs(plan, formula)
+    rows = by_task(analysis.summarize(plan, "figure_2")).loc["mnist"]
+    assert rows["weight"] == 0.5  # the mean of 0.1 is 63.3, of 0.5 69.7, of 0.9 63.3
+    # Without seed 0 the means are 50, 69.5 and 75; without 1 70, 69 and 65; without 2 70, 70.5 and 50.
+    assert rows["weight_by_others"] == [0.9, 0.1, 0.5]
+    assert rows["by_seed"] == [100 - 0, 2 - 1, 30 - 2]
+    assert rows["joint_mean"] == pytest.approx((100 + 2 + 30) / 3)
+    assert rows["joint_mean"] - rows["single_mean"] == pytest.approx(rows["mean"])
+    assert rows["std"] == pytest.approx(np.std([100, 1, 28], ddof=1))
+    assert rows["cross_fitted"]
+    # Without seed 0, seeds 1 and 2 choose 0.5 and 0.9 for each other; without 1, seeds 0 and 2 choose 0.1 and 0.9;
+    # without 2, seeds 0 and 1 choose 0.1 and 0.5.
+    without = [(50 - 1 + 30 - 2) / 2, (100 - 0 + 3 - 2) / 2, (10 - 0 + 2 - 1) / 2]
+    half = 4.302653 * np.sqrt(2 / 3 * sum((np.array(without) - np.mean(without)) ** 2))
+    assert rows["high"] == pytest.approx(min(rows["mean"] + half, 100), rel=1e-6)
+    assert rows["low"] == pytest.approx(max(rows["mean"] - half, -100), rel=1e-6)
 
 
 def test_grid_wins_a_tie_with_the_same_weights_from_another_method(make_plan):

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 import synthetic
 import synthetic_methods
+from scipy import stats
 
 from scalarization import analysis, storage
 from scalarization.analysis import reported_numbers
@@ -88,7 +89,11 @@ def test_differences_and_intervals_are_those_of_the_numbers_compared(summaries):
     row = table[(table["method"] == "pb2") & (table["task"] == "age") & (table["label"] == "PB2")].iloc[0]
     assert row["difference"] == pytest.approx(0.3)  # of 0.3, 0.1, 0.5
     # Deviation 0.2, t quantile of two degrees of freedom 4.3027: the half is 0.497.
-    assert row["high"] - row["low"] == pytest.approx(2 * 0.4968, abs=1e-3) and row["within_ci"]
+    # All lines have the same deviations, which leaves no residual to be pooled.
+    assert row["high"] - row["low"] == pytest.approx(2 * 0.4968, abs=1e-3) and row["pooled_lines"] == 1
+    # Welch: theirs is 0.12 over 3 seeds.
+    expected = stats.ttest_ind_from_stats(0.3, 0.2, 3, 0.0, 0.12, 3, equal_var=False).pvalue
+    assert row["difference_p"] == pytest.approx(expected) and not row["differs"]
     table_b = summaries["table_b"].query("method == 'uniform' and architecture == 'resnet50_w64'")
     row = table_b[table_b["task"] == "real"].iloc[0]
     assert (row["seeds"], row["difference"]) == (2, pytest.approx(0.2))

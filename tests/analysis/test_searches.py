@@ -256,6 +256,95 @@ def test_visited_weights_know_where_they_came_from(against_grid):
     assert visits.index[visits["policy"]].tolist() == [(1, 1), (2, 1), (3, 0)]
 
 
+# --- Searches that are repeated ---
+
+
+def repeated_story(search):
+    """The second repetition ends with other weights, and takes twice as long to find them."""
+    if not search.repetition:
+        return synthetic.STORY
+    last = [((0.6, 0.2, 0.2), 80.5, 1), *synthetic.STORY[2][1:]]
+    return [*synthetic.STORY[:2], last]
+
+
+@pytest.fixture
+def repeated(make):
+    """(kind, only=None) -> summary of a search that is repeated twice, whose policies three seeds use."""
+
+    def repeated(kind, only=None):
+        artifact = {"experiment": "people", "searches": ["found"]}
+        artifacts = {
+            "rebuttal_table_1a": {"experiment": "people"},
+            "table_search_cost": {"searches": ["found"]},
+            "figure_e": {"searches": ["found"]},
+        }
+        methods = {"uniform": {}, "grid": {"points": POINTS}, "pbt": {"search": "found"}}
+        people = synthetic_methods.experiment(task_sets={"three": synthetic.TASKS}, methods=methods, seeds=3)
+        searches = {"found": synthetic.search(seeds=2, seed=4)}
+        artifact = artifacts.get(kind, artifact)
+        plan = make(kind, artifact, searches, only=only, story=repeated_story, people=people)
+        return analysis.summarize(plan, kind)
+
+    return repeated
+
+
+def test_rows_tell_how_many_searches_their_deviation_is_over(repeated):
+    summary = repeated("rebuttal_table_1a")
+    assert summary.set_index("method")["searches"].fillna(0).to_dict() == {"pbt": 2, "uniform": 0}
+    assert repeated("rebuttal_table_1a", {"seeds": [0, 2]}).query("method == 'pbt'")["searches"].tolist() == [1]
+    table = repeated("rebuttal_table_2")
+    (pbt,) = table[(table["task"] == "average") & (table["method"] == "pbt")].to_dict("records")
+    assert pbt["searches"] == 2 and list(pbt["weights"]) == [0.25, 0.25, 0.5]
+    # With seed 1 alone, its search is the second one: the first need not be there.
+    table = repeated("rebuttal_table_2", {"seeds": [1]})
+    (pbt,) = table[(table["task"] == "average") & (table["method"] == "pbt")].to_dict("records")
+    assert pbt["searches"] == 1 and list(pbt["weights"]) == [0.6, 0.2, 0.2]
+    visits = repeated("rebuttal_figure_2", {"seeds": [1]}).query("part == 'search' and interval == 3 and policy")
+    assert [list(weights) for weights in visits["weights"]] == [[0.6, 0.2, 0.2]]
+
+
+def test_every_repetition_is_listed(repeated):
+    costs = repeated("table_search_cost")
+    assert costs[["search", "search_seed", "repetitions"]].to_numpy().tolist() == [["found", 4, 2], ["found", 5, 2]]
+    # 80 and 79 at the end; 80.5 and 79.
+    assert costs["won_by"].tolist() == [1.0, 1.5] and costs["validation_images"].tolist() == [1000, 1000]
+    policies = repeated("figure_e").query("interval == 3 and task == 'gender'")
+    assert policies["search_seed"].tolist() == [4, 5] and policies["weight"].tolist() == [0.25, 0.6]
+
+
+def test_nothing_is_won_over_members_that_diverged(make):
+    def story(search):
+        last = [
+            (w, s if member == 0 else -math.inf, parent) for member, (w, s, parent) in enumerate(synthetic.STORY[2])
+        ]
+        return [*synthetic.STORY[:2], last]
+
+    (row,) = analysis.summarize(
+        make("table_search_cost", {"searches": ["found"]}, story=story), "table_search_cost"
+    ).to_dict("records")
+    assert pd.isna(row["won_by"]) and row["diverged"] == 2
+
+
+def test_searched_learning_rates_have_their_uniform_weights_in_the_comparison_with_the_grid(make):
+    methods = {"uniform": {}, "grid": {"points": POINTS}, "pbt": {"search": "found"}, "search_lr": {"search": "rates"}}
+    people = synthetic_methods.experiment(task_sets={"three": synthetic.TASKS}, methods=methods)
+    searches = {"found": synthetic.search(), "rates": synthetic.search(method="search_lr")}
+
+    def story(search):
+        if search.method == "pbt":
+            return synthetic.STORY
+        return [[((1 / 3,) * 3, 60.0 + m, None if not n else m) for m in range(3)] for n in range(3)]
+
+    artifact = {"experiment": "people", "searches": ["found", "rates"]}
+    value = lambda cell, *more: 70.0 if cell.method == "search_lr" else flat(cell, *more)  # noqa: E731
+    plan = make("rebuttal_table_2", artifact, searches, value, story=story, people=people)
+    average = analysis.summarize(plan, "rebuttal_table_2").query("task == 'average'").set_index("label")
+    assert list(average["weights"]["Uniform, searched lr"]) == pytest.approx([1 / 3] * 3)
+    assert average["trainings"]["Uniform, searched lr"] == average["trainings"]["PBT"] == pytest.approx(3.1)
+    figure = make("rebuttal_figure_2", artifact, searches, value, story=story, people=people)
+    assert set(analysis.summarize(figure, "rebuttal_figure_2")["method"]) == {"grid", "pbt"}
+
+
 # --- Lines of searched methods in the tables of methods, and searches on other models ---
 
 

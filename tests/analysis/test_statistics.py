@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from scalarization.analysis import statistics
+from scalarization.analysis import result_files, statistics
 
 
 def test_spread_is_mean_sample_deviation_and_t_interval():
@@ -16,6 +16,36 @@ def test_spread_is_mean_sample_deviation_and_t_interval():
     assert (spread["low"], spread["high"]) == (pytest.approx(7 / 3 - half), pytest.approx(7 / 3 + half))
     assert spread["seeds"] == 3
     assert spread["by_seed"] == [1.0, 2.0, 4.0]
+
+
+def test_interval_ends_at_the_limits():
+    """Two seeds of an accuracy near its maximum: the t interval alone would be 79.05 to 104.30."""
+    values = np.array([90.6813, 92.6687])
+    assert statistics.spread(values)["high"] == pytest.approx(104.30, abs=0.005)
+    spread = statistics.spread(values, (0.0, 100.0))
+    assert (spread["low"], spread["high"]) == (pytest.approx(79.05, abs=0.005), 100.0)
+    assert (spread["mean"], spread["std"]) == (values.mean(), pytest.approx(values.std(ddof=1)))
+    assert statistics.spread(0.01 * np.array([1.0, 5.0]), (0.0, math.inf))["low"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("metric", "limits", "of_differences"),
+    [
+        ("accuracy", (0, 100), (-100, 100)),
+        ("balanced_accuracy", (0, 100), (-100, 100)),
+        ("l1", (0, math.inf), (-math.inf, math.inf)),
+    ],
+)
+def test_limits_of_metrics(metric, limits, of_differences):
+    assert result_files.limits(metric) == limits
+    assert result_files.difference_limits(metric) == of_differences
+
+
+@pytest.mark.parametrize("limits", [statistics.UNLIMITED, (0.0, 100.0)])
+@pytest.mark.parametrize("values", [[], [5.0], [np.nan, 5.0, 6.0]])
+def test_limits_make_no_number_of_what_is_none(values, limits):
+    spread = statistics.spread(values, limits)
+    assert math.isnan(spread["low"]) and math.isnan(spread["high"])
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")

@@ -4,9 +4,11 @@ import dataclasses
 import math
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 import synthetic_methods as synthetic
+from scipy import stats
 
 from scalarization import analysis, methods, storage
 from scalarization.analysis import reported_numbers, table_costs
@@ -53,10 +55,111 @@ def test_means_and_both_deviations(summarize):
     assert average["by_seed"] == [85, 88]
     assert average["std"] == pytest.approx(3 / math.sqrt(2))  # the tasks move together
     assert average["paper_std"] == pytest.approx(math.sqrt(2 + 8) / 2)
-    half = 12.7062 * 3 / math.sqrt(2) / math.sqrt(2)  # t quantile with one degree of freedom
-    assert (average["low"], average["high"]) == pytest.approx((86.5 - half, 86.5 + half), abs=1e-3)
     other = row(summary, "rlw", "average")
     assert other["std"] == pytest.approx(math.sqrt(2)) and other["paper_std"] == pytest.approx(math.sqrt(8) / 2)
+
+
+def test_intervals_and_differences_to_uniform_come_from_all_lines(summarize):
+    """Averages of uniform are 85, 88, of RLW 87, 85, of all others 50, 50: these count as one line."""
+    summary = summarize()
+    values = np.array([[85.0, 88.0], [87.0, 85.0], [50.0, 50.0]])
+    of_lines, of_seeds = values.mean(axis=1, keepdims=True), values.mean(axis=0)
+    between = 3 * float(((of_seeds - values.mean()) ** 2).sum())
+    residual = float(((values - of_lines - of_seeds + values.mean()) ** 2).sum()) / 2
+    parts = between / 3, 2 * residual / 3
+    dof = sum(parts) ** 2 / (parts[0] ** 2 + parts[1] ** 2 / 2)
+    half = stats.t.ppf(0.975, dof) * math.sqrt(sum(parts) / 2)
+    average = row(summary, "uniform", "average")
+    assert (average["low"], average["high"]) == pytest.approx((86.5 - half, 86.5 + half), rel=1e-9)
+    assert average["pooled_lines"] == 3 and average["interval_dof"] == pytest.approx(dof)
+    assert pd.isna(average["gain_over_uniform"])
+    other, half = row(summary, "rlw", "average"), stats.t.ppf(0.975, 2) * math.sqrt(residual)
+    assert other["gain_over_uniform"] == pytest.approx(-0.5)
+    assert (other["gain_low"], other["gain_high"]) == pytest.approx((-0.5 - half, -0.5 + half), rel=1e-9)
+
+
+def test_no_interval_leaves_the_range_of_the_metric(summarize):
+    summary = summarize(value=lambda c, m, s, t, metric: 99.0 + m.seed * (0.9 if c.method == "uniform" else 0.1))
+    uniform = row(summary, "uniform", "average")
+    assert uniform["high"] == 100 and uniform["low"] < 99
+    assert summary["high"].max() <= 100
+
+
+def of_five(offsets, noise=0.1):
+    """Values of five seeds: 80 and the offset of a method."""
+
+    def value(cell, run, split, task, metric):
+        number = list(synthetic.METHODS).index(cell.method)
+        return 80 + offsets.get(cell.method, 0) + noise * math.sin(7 * number + 3 * run.seed + len(task))
+
+    return value
+
+
+def test_best_is_what_a_paired_test_leaves(summarize):
+    people = synthetic.experiment(seeds=5)
+    summary = summarize(value=of_five({"uniform": 5, "cagrad": 5}), people=people)
+    for _, column in summary[summary["metric"] == "accuracy"].set_index("method").groupby("task"):
+        assert set(column.index[column["best"]]) == {"uniform", "cagrad"}
+        assert (column.loc[~column["best"], "best_p"] < 0.05).all()
+    # Nothing differs: no line is best, and so with one seed, however much lines differ.
+    assert not summarize(value=of_five({}), people=people)["best"].any()
+    one = summarize(value=of_five({"uniform": 5}), people=synthetic.experiment(seeds=1))
+    assert not one["best"].any() and one["best_p"].dropna().isin([1.0]).all()
+
+
+def test_the_baselines_are_never_best(summarize):
+    people = synthetic.experiment(seeds=5, methods={"uniform": {}, "rlw": {}, "single": {}})
+
+    def value(cell, run, split, task, metric):
+        return {"single": 95.0, "uniform": 90.0, "rlw": 80.0}[cell.method] + math.sin(run.seed + len(cell.method))
+
+    summary = summarize(value=value, people=people)
+    assert set(summary["method"][summary["best"]]) == {"uniform"}
+    assert row(summary, "single", "average")["gain_low"] > 0
+
+
+def test_a_diverged_line_is_not_best_and_a_diverged_uniform_leaves_no_gain(summarize):
+    def value(cell, run, split, task, metric):
+        diverged = cell.method == "uniform" and run.seed == 1
+        return math.nan if diverged else of_five({"uniform": 5, "cagrad": 4})(cell, run, split, task, metric)
+
+    summary = summarize(value=value, people=synthetic.experiment(seeds=5)).query("metric == 'accuracy'")
+    assert set(summary["method"][summary["best"]]) == {"cagrad"}
+    others = summary[summary["method"] != "uniform"]
+    assert (others["gain_diverged"] == 1).all() and others["gain_over_uniform"].isna().all()
+
+
+def test_optimum_is_measured_at_the_weights_that_other_seeds_choose(summarize):
+    """Each seed finds another weight setting best, on validation and test alike: luck."""
+
+    def value(cell, run, split, task, metric):
+        lucky = {0: 0.3, 1: 0.7}[run.seed] if cell.method == "grid" else None
+        return 90.0 if lucky is not None and run.weights[0] == pytest.approx(lucky) else 80.0
+
+    methods_ = {"grid": {"p1": [0.3, 0.7]}, "uniform": {}}
+    summary = summarize(value=value, people=synthetic.experiment(methods=methods_))
+    assert row(summary, "grid", "average")["by_seed"] == [80, 80]
+    one = summarize(value=value, people=synthetic.experiment(methods=methods_, seeds=1))
+    assert row(one, "grid", "average")["by_seed"] == [90]
+
+
+# --- majority class ---
+
+
+@pytest.mark.parametrize("kind", ["table_methods", "table_main"])
+def test_the_majority_class_is_a_line(make_plan, kind):
+    plan = make_plan(synthetic.preset({kind: {"experiment": "people"}}))
+    synthetic.write_runs(plan, by_table)
+    assert "majority" not in set(analysis.summarize(plan, kind)["method"])
+    synthetic.record_majority(plan, dict(zip(synthetic.PAIR, (70.0, 60.0), strict=True)))
+    summary = analysis.summarize(plan, kind)
+    assert summary["method"].iloc[0] == "majority" and summary["label"].iloc[0] == "Majority class"
+    average = row(summary, "majority", "average")
+    assert average["mean"] == 65 and pd.isna(average["best"])
+    assert pd.isna(average["low"]) and pd.isna(average["gain_over_uniform"])
+    if kind == "table_methods":
+        assert row(summary, "majority", "gender")["mean"] == dict(zip(synthetic.PAIR, (70, 60), strict=True))["gender"]
+        assert row(summary, "majority", "gender", "balanced_accuracy")["mean"] == 50
 
 
 def test_balanced_accuracy_is_listed_where_it_is_defined(summarize):
@@ -78,7 +181,7 @@ def test_methods_and_tasks_are_in_the_papers_order(summarize):
 
 def test_one_seed_has_no_deviation(summarize):
     summary = summarize(people=synthetic.experiment(seeds=1))
-    assert summary[["std", "paper_std", "low", "high", "within_ci"]].isna().all(axis=None)
+    assert summary[["std", "paper_std", "low", "high", "gain_low", "differs"]].isna().all(axis=None)
     assert row(summary, "uniform", "average")["mean"] == 85
 
 
@@ -174,8 +277,18 @@ def test_reported_numbers_are_listed_with_the_same_cell_only(summarize, as_celeb
     summary = summarize()
     average = row(summary, "uniform", "average")
     assert (average["reported_mean"], average["reported_std"]) == (86.0, 1.6)
-    assert average["difference"] == pytest.approx(0.5) and average["within_ci"]
-    assert not row(summary, "uniform", "gender")["within_ci"]  # 91 against 50
+    assert average["difference"] == pytest.approx(0.5) and not average["differs"]
+    gender = row(summary, "uniform", "gender")
+    expected = stats.ttest_ind_from_stats(91, math.sqrt(2), 2, 50, 0.5, 3, equal_var=False)
+    assert gender["difference_p"] == pytest.approx(expected.pvalue, rel=1e-9)
+    # Tasks that move together: 3 / sqrt(2) over seeds, sqrt(10) / 2 by the paper's formula; so is theirs taken to be.
+    excess = 3 / math.sqrt(2) / (math.sqrt(10) / 2)
+    t = 0.5 / math.sqrt((3 / math.sqrt(2)) ** 2 / 2 + (1.6 * excess) ** 2 / 3)
+    assert average["difference_p"] == pytest.approx(2 * stats.t.sf(t, 2), rel=1e-9)  # Welch: 2.6 degrees of freedom
+    tested = summary[summary["difference_p"].notna()]
+    adjusted = stats.false_discovery_control(tested["difference_p"].astype(float))
+    assert tested["difference_p_adjusted"].tolist() == pytest.approx(adjusted.tolist())
+    assert tested["differs"].tolist() == (adjusted < 0.05).tolist()
     assert pd.isna(row(summary, "rlw", "average")["reported_mean"])
     assert pd.isna(row(summary, "uniform", "average", "balanced_accuracy")["reported_mean"])
     other = {"family": "vit", "depth": [2], "width": [48]}
@@ -188,7 +301,7 @@ def test_reported_numbers_are_listed_with_the_same_cell_only(summarize, as_celeb
         summary = summarize(value=lambda *_: 50.0, people=synthetic.experiment(**changes))
         assert summary["reported_mean"].isna().all()
     one = row(summarize(people=synthetic.experiment(seeds=1)), "uniform", "average")
-    assert one["difference"] == pytest.approx(-1) and pd.isna(one["within_ci"])
+    assert one["difference"] == pytest.approx(-1) and pd.isna(one["differs"])
 
 
 def test_a_stand_in_has_nothing_reported(summarize):

@@ -56,6 +56,7 @@ POSSIBLE = {
     **{key: {"searches"} for key in ("figure_e", "table_search_cost")},
     **{key: {"conflicts"} for key in ("figure_3", "rebuttal_figure_1a")},
     **{key: {"profile"} for key in ("figure_1", "table_costs")},
+    **{key: {"nothing"} for key in ("claims", "claims_forest", "claims_reported")},
 }
 
 

@@ -19,9 +19,9 @@ from scalarization.errors import DataError
 from scalarization.plan import fingerprints, load_plan
 from scalarization.provenance import Provenance
 from scalarization.search.history import History
-from scalarization.search.initial_weights import initial_weights
 from scalarization.search.intervals import Intervals
 from scalarization.search.policies import read_search
+from scalarization.search.settings import initial_settings
 from scalarization.storage import (
     checksum_of,
     read_conflict_file,
@@ -121,7 +121,7 @@ def _search(plan):
     store = Store(plan.paths.store_file("digits"))
     intervals = Intervals(plan.paths.checkpoints, search, store.digest, open_data(plan.config, [search.cell], store))
     history = History([search], lambda *arguments: None)
-    for member, weights in enumerate(initial_weights(search)):
+    for member, weights in enumerate(initial_settings(search)):
         for interval in range(1, len(search.interval_ends) + 1):
             lineage = (tuple(weights),) * interval
             history.add(search.name, member, lineage, intervals.train(lineage), None)
@@ -151,7 +151,7 @@ def intervals_of(plan):
 def known_results(plan, file):
     intervals, (search,) = intervals_of(plan), plan.searches.values()
     ends = range(1, len(search.interval_ends) + 1)
-    lineages = [(tuple(weights),) * interval for weights in initial_weights(search) for interval in ends]
+    lineages = [(tuple(weights),) * interval for weights in initial_settings(search) for interval in ends]
     (lineage,) = [lineage for lineage in lineages if intervals._file(lineage, "json") == file]
     return intervals.known_result(lineage)
 

@@ -18,20 +18,22 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))  # importlib mode adds
 import populations
 
 from scalarization.search.history import History
-from scalarization.search.initial_weights import initial_weights
 from scalarization.search.intervals import Result
 from scalarization.search.policies import backtrack, read_search
+from scalarization.search.settings import initial_settings
 from scalarization.storage import read_metadata
 
 EXPLOITING = ("pbt", "pb2")
-METHODS = (*EXPLOITING, "search_random", "search_grid")
+METHODS = (*EXPLOITING, "search_random", "search_grid", "search_lr")
 
 
 @pytest.fixture
 def search(shipped_plan):
     """A search of three members and two intervals on two domains."""
-    shipped = shipped_plan("demo").searches["digits_pbt/vit_d1_w48"]
-    cell = replace(shipped.cell, specification=replace(shipped.cell.specification, epochs=2))
+    shipped = next(s for s in shipped_plan("demo").searches.values() if s.key == "digits_pbt")
+    architecture = replace(shipped.cell.architecture, depth=1)
+    specification = replace(shipped.cell.specification, epochs=2)
+    cell = replace(shipped.cell, architecture=architecture, specification=specification)
     return replace(shipped, cell=cell, population=3, epochs_ready=1, quantile=0.4)
 
 
@@ -138,7 +140,7 @@ def test_first_members_of_one_seed(search):
         for depth, width in ((1, 48), (2, 48), (2, 24))
     ]
     searches = [replace(search, cell=cell, method=m) for cell in capacities for m in ("pbt", "pb2", "search_random")]
-    drawn = [weights for each in searches for weights in initial_weights(each)]
+    drawn = [weights for each in searches for weights in initial_settings(each)]
     assert len({*drawn}) == 9 * 3
 
     def explored(each):
@@ -153,7 +155,7 @@ def test_first_members_of_one_seed(search):
 def test_replicates_of_a_search(search):
     """A search of another seed is a replicate: it draws anew, and its history is another file's."""
     replicates = [replace(search, seed=seed) for seed in range(3)]
-    assert len({weights for each in replicates for weights in initial_weights(each)}) == 9
+    assert len({weights for each in replicates for weights in initial_settings(each)}) == 9
     assert len({str(each.describe()) for each in replicates}) == 3
 
 

@@ -1,11 +1,7 @@
 """Batched augmentation, compared with an independent implementation for one image at a time."""
 
-import math
-
 import pytest
 import torch
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional as tv
 
 from scalarization.config import AugmentationOptions
 from scalarization.data.augmentation import Augmentation, RandAugment, random_crop
@@ -66,108 +62,6 @@ def test_half_of_the_images_are_flipped():
     assert abs(mirrored.sum() - 200) < 40  # four standard deviations
 
 
-# --- RandAugment ---
-
-#: Name -> (magnitude at the last of 31 bins from height and width, whether the sign is random), as in torchvision and
-#: in Cubuk et al. 2020, in torchvision's order. Posterize decreases from 8 to 4 bits, Solarize from 1 to 0.
-OPERATIONS = {
-    "Identity": (None, False),
-    "ShearX": (lambda h, w: 0.3, True),
-    "ShearY": (lambda h, w: 0.3, True),
-    "TranslateX": (lambda h, w: 150 / 331 * w, True),
-    "TranslateY": (lambda h, w: 150 / 331 * h, True),
-    "Rotate": (lambda h, w: 30, True),
-    "Brightness": (lambda h, w: 0.9, True),
-    "Color": (lambda h, w: 0.9, True),
-    "Contrast": (lambda h, w: 0.9, True),
-    "Sharpness": (lambda h, w: 0.9, True),
-    "Posterize": (lambda h, w: 4, False),
-    "Solarize": (lambda h, w: 0, False),
-    "AutoContrast": (None, False),
-    "Equalize": (None, False),
-}
-FIRST = {"Posterize": 8, "Solarize": 1}
-
-
-def magnitude_of(name, number, height, width):
-    """Magnitude at bin ``number`` of 31, in torchvision's single precision."""
-    last, _ = OPERATIONS[name]
-    if last is None:
-        return 0.0
-    value = torch.linspace(FIRST.get(name, 0), last(height, width), 31)[number].item()
-    return round(value) if name == "Posterize" else value
-
-
-def transform_one(image, name, value):
-    """One operation on one image [C, H, W] by torchvision's public functions."""
-    geometry = {"interpolation": InterpolationMode.NEAREST, "fill": 0}
-    still = {"angle": 0.0, "translate": [0, 0], "scale": 1.0, "shear": [0.0, 0.0], **geometry}
-    match name:
-        case "Identity":
-            return image
-        case "ShearX":
-            return tv.affine(image, **{**still, "shear": [math.degrees(math.atan(value)), 0.0], "center": [0, 0]})
-        case "ShearY":
-            return tv.affine(image, **{**still, "shear": [0.0, math.degrees(math.atan(value))], "center": [0, 0]})
-        case "TranslateX":
-            return tv.affine(image, **{**still, "translate": [int(value), 0]})
-        case "TranslateY":
-            return tv.affine(image, **{**still, "translate": [0, int(value)]})
-        case "Rotate":
-            return tv.rotate(image, value, **geometry)
-        case "Brightness":
-            return tv.adjust_brightness(image, 1 + value)
-        case "Color":
-            return tv.adjust_saturation(image, 1 + value)
-        case "Contrast":
-            return tv.adjust_contrast(image, 1 + value)
-        case "Sharpness":
-            return tv.adjust_sharpness(image, 1 + value)
-        case "Posterize":
-            return tv.posterize(image, int(value))
-        case "Solarize":
-            return tv.solarize(image, 255 * value)
-        case "AutoContrast":
-            return tv.autocontrast(image)
-        case "Equalize":
-            return tv.equalize(image)
-
-
-def randaugment_by_hand(images, num_ops, magnitude, seed):
-    generator = torch.Generator().manual_seed(seed)
-    names = list(OPERATIONS)
-    drawn = []
-    for _ in range(num_ops):
-        operations = torch.randint(0, len(names), (len(images),), generator=generator).tolist()
-        negative = (torch.rand(len(images), generator=generator) < 0.5).tolist()
-        drawn.append((operations, negative))
-    out = []
-    for number, image in enumerate(images):
-        for operations, negative in drawn:
-            name = names[operations[number]]
-            value = magnitude_of(name, magnitude, *image.shape[1:])
-            image = transform_one(image, name, -value if OPERATIONS[name][1] and negative[number] else value)
-        out.append(image)
-    return torch.stack(out)
-
-
-@pytest.mark.parametrize("shape", [(150, 1, 16, 16), (150, 3, 32, 32), (50, 3, 12, 20)])
-@pytest.mark.parametrize(("num_ops", "magnitude"), [(1, 9), (2, 5), (2, 30), (1, 0)])
-def test_batched_randaugment_equals_that_of_each_image(shape, num_ops, magnitude):
-    images = random_images(shape)
-    augmented = RandAugment(num_ops, magnitude)(images, torch.Generator().manual_seed(11))
-    expected = randaugment_by_hand(images, num_ops, magnitude, 11)
-    assert augmented.shape == images.shape and augmented.dtype == torch.uint8
-    assert [n for n in range(len(images)) if not torch.equal(augmented[n], expected[n])] == []
-
-
-def test_randaugment_does_not_change_its_input():
-    images = random_images((50, 3, 16, 16))
-    before = images.clone()
-    RandAugment(2, 20)(images, torch.Generator().manual_seed(0))
-    assert torch.equal(images, before)
-
-
 # --- All together ---
 
 ALL = {"crop_padding": 2, "flip": True, "randaugment": {"num_ops": 2, "magnitude": 9}}
@@ -182,6 +76,19 @@ def test_shape_type_and_seed(option, shape):
     first, again, other = augmentation(images, 5), augmentation(images, 5), augmentation(images, 6)
     assert first.shape == shape and first.dtype == torch.uint8
     assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_draws_are_applied_in_order():
+    """Crop, flip and RandAugment by hand, from one generator."""
+    images = random_images((60, 3, 12, 20))
+    generator = torch.Generator().manual_seed(4)
+    expected = random_crop(images, 2, generator)
+    flipped = torch.rand(60, generator=generator) < 0.5
+    expected[flipped] = expected[flipped].flip(-1)
+    expected = RandAugment(2, 9)(expected, generator)
+    augmentation = Augmentation(AugmentationOptions(**ALL))
+    assert torch.equal(augmentation(images, 4), expected)
+    assert torch.equal(augmentation.apply(images, augmentation.draw(60, 4)), expected)
 
 
 @pytest.mark.parametrize("option", [{"crop_padding": 2}, {"flip": True}, {"randaugment": ALL["randaugment"]}])
@@ -217,6 +124,15 @@ def test_batch_is_normalised_images_and_their_labels(digits_store, digits_data):
         assert torch.allclose(images[number].double(), (pixels - mean) / std, atol=1e-5)
         assert labels[number] == digits_store.labels(domain, split)[row]
     assert images.dtype == torch.float32 and labels.dtype == torch.int64
+
+
+def test_batches_in_a_row_equal_single_ones(digits_data):
+    augmentation = Augmentation(AugmentationOptions(**ALL))
+    rows, seeds = torch.arange(40).view(4, 10), [3, 1, 4, 1]
+    for (images, labels), part, seed in zip(digits_data.batches(rows, augmentation, seeds), rows, seeds, strict=True):
+        single, its_labels = digits_data.batch(part, augmentation, seed)
+        assert torch.equal(images, single) and torch.equal(labels, its_labels)
+    assert list(digits_data.batches(rows[:0], augmentation, [])) == []
 
 
 def test_normalised_training_images_have_zero_mean_and_unit_variance(digits_data):

@@ -6,16 +6,16 @@ AS_WRITTEN = {
     "envs/run python -m scalarization plan",
     "envs/run snakemake --cores all figure_b",
     "envs/run python -c \"import pandas; print(pandas.read_parquet('results/demo/summary/figure_b.parquet'))\"",
-    "envs/run python -c \"import pandas; print(pandas.read_parquet('results/demo/runs/digits/mnist+optdigits/"
+    "envs/run python -c \"import pandas; print(pandas.read_parquet('results/demo/runs/digits/optdigits+mnist/"
     "vit_d1_w48/grid/base.parquet').tail())\"",
     "envs/run snakemake --cores all -n",
     "envs/run snakemake --cores all",
     "envs/run python -m scalarization status",
-    "envs/run snakemake --report reports/demo/index.html --cores 1",
+    "envs/run snakemake --report reports/demo/report.html --cores 1",
     "rm reports/demo/figures/figure_b.*",
     "envs/run snakemake --cores all figure_b --config only='{capacities: [vit_d1_w48]}'",
     "envs/run snakemake --cores all figure_b --config preset=mine.yaml",
-    "envs/run python -m scalarization train --cell digits/mnist+optdigits/vit_d1_w48/grid/base",
+    "envs/run python -m scalarization train --cell digits/optdigits+mnist/vit_d1_w48/grid/base",
     "envs/run python -m scalarization train --help",
     # docs/presets.md
     "envs/run snakemake --cores all -n --config preset=smoke only='{seeds: [0]}'",
@@ -34,7 +34,7 @@ AS_WRITTEN = {
     "envs/run python -m scalarization plan --preset mine.yaml",
     "envs/run python -m scalarization search --benchmark digits --budget 8 --method pbt --architecture vit_d1_w48",
     'envs/run python -c "from pathlib import Path; from scalarization.storage import read_metadata; '
-    "print(read_metadata(Path('results/demo/runs/digits/mnist+optdigits/vit_d1_w48/grid/base.parquet')))\"",
+    "print(read_metadata(Path('results/demo/runs/digits/optdigits+mnist/vit_d1_w48/grid/base.parquet')))\"",
 }
 
 #: Run with `-n` after `snakemake`: they need a cluster, or more time.
@@ -65,6 +65,7 @@ ELSEWHERE = {
     "envs/run snakemake --cores all --config preset=mine.yaml": "test_extending.py",
     "rsync -a --exclude checkpoints --exclude /downloads --exclude '*.npy' cluster:clone/results/ results/": "cluster",
     "envs/run python performance harness": "tests/performance/test_measurements.py",
+    "OMP_NUM_THREADS=1 envs/run python performance loader": "tests/performance/test_measurements.py",
     "envs/run python performance --tiny": "tests/performance/test_measurements.py",
 }
 

@@ -19,6 +19,7 @@ PAGES = [
         "docs/own-data.md",
         "docs/methods.md",
         "docs/run-files.md",
+        "docs/claims.md",
         "docs/extending.md",
         "docs/architecture.md",
         "docs/choices.md",

@@ -2,10 +2,12 @@
 
 import re
 import subprocess
+from typing import get_args
 
 import pytest
 
 from scalarization import benchmarks, methods
+from scalarization.analysis import claims, inference
 from scalarization.config import load_preset
 from scalarization.config.models import Knobs, Preset, Section
 from scalarization.plan import artifacts
@@ -103,6 +105,23 @@ def test_presets_page_lists_kinds(shipped):
     text = text_of("docs/presets.md")
     for name in shipped(artifacts.kind_names(), "scalarization/analysis"):
         assert mentioned(name, text), name
+
+
+def test_claims_page_has_every_claim_with_its_sentence_and_source(shipped):
+    lines = text_of("docs/claims.md").splitlines()
+    for claim in claims.all_claims():
+        if shipped([claim.compare.__module__.rpartition(".")[2]], "scalarization/analysis/claims"):
+            (line,) = (line for line in lines if line.startswith(f"| {claim.name} | {claim.sentence} |"))
+            assert f"| {claim.source} |" in line
+            assert sum(line.startswith(f"| {claim.name} |") for line in lines) == 2, "say what it estimates"
+
+
+def test_claims_page_explains_every_column_and_word():
+    text = text_of("docs/claims.md")
+    for name in (*claims.TYPES, *get_args(inference.Hypothesis)):
+        assert mentioned(name, text), name
+    for verdict in (*get_args(inference.Verdict), claims.NOT_RUN):
+        assert re.search(rf"^\| {verdict} \|", text, re.MULTILINE), verdict
 
 
 def test_readme_lists_artifacts_and_presets():

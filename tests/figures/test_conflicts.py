@@ -91,9 +91,14 @@ def test_figure_3_has_one_point_per_run_and_epoch_and_its_line(drawn):
     fit = summary.iloc[0]
     np.testing.assert_allclose(line.get_xdata(), ends)
     np.testing.assert_allclose(line.get_ydata(), fit["intercept"] + fit["slope"] * ends)
-    interval = f"95 % CI {fit['r_low']:.2f} to {fit['r_high']:.2f}"
-    correlation = f"$r$ = {fit['r']:.2f} ({interval}, 24 runs)".replace("-", "\N{MINUS SIGN}")
-    assert ax.get_title() == f"digits, three ($T$ = 3)\n{correlation}"
+    r, low, high, last_r, last_low, last_high = (
+        fit[f"{prefix}{name}"] for prefix in ("", "last_") for name in ("r", "r_low", "r_high")
+    )
+    title = (
+        f"digits, three ($T$ = 3), 24 runs\n$r$ = {r:.2f} (95 % CI {low:.2f} to {high:.2f})\n"
+        f"last epoch: $r$ = {last_r:.2f} ({last_low:.2f} to {last_high:.2f})"
+    )
+    assert ax.get_title() == title.replace("-", "\N{MINUS SIGN}")
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("validation accuracy [%]", "conflicting pairs [%]")
     names = {"lr 0.0005", "lr 0.005", "lr 0.05", "width 24", "width 48", "depth 1", "depth 3", "linear fit"}
     assert names <= set(texts(figure))

@@ -15,6 +15,7 @@ from matplotlib.text import Text
 
 from scalarization import figures
 from scalarization.config import load_config
+from scalarization.figures import consistency, figure_2
 from scalarization.plan import load_plan
 from scalarization.plotting import style
 
@@ -22,6 +23,7 @@ KINDS = ["figure_2", "figure_b", "figure_d", "consistency", "affinity"]
 THREE = {"task_sets": {"three": ["mnist", "optdigits", "mfeat"]}, "depth": (1,)}
 CASES = {
     "pair": ({}, {}),
+    "three_seeds": ({"seeds": 3}, {}),
     "one_seed_absent": ({"seeds": 1}, {"capacities": ["vit_d1_w24", "vit_d3_w48"]}),
     "three": (THREE | {"methods": {"single": {}, "grid": {"simplex_step": 0.25}, "uniform": {}}}, {}),
     "one_capacity": ({"depth": (3,), "width": (48,)}, {}),
@@ -38,6 +40,7 @@ CASES = {
 #: Case -> kinds whose texts are checked for overlap. The layout is slow, so only kinds whose layout differs.
 CHECKED_LAYOUTS = {
     "pair": KINDS,
+    "three_seeds": ["consistency"],
     "one_seed_absent": KINDS,
     "three": ["figure_2", "figure_b", "consistency", "affinity"],
     "one_capacity": ["consistency"],
@@ -138,6 +141,8 @@ def test_figure_2_hatches_capacities_that_were_not_run_and_has_no_deviation_of_o
         assert len([w for w in words(ax) if w]) == 2
         assert not any("±" in w or "(" in w for w in words(ax))
     assert "not run" in texts(figure)
+    assert figure_2.ONE_SEED in texts(figure)
+    assert figure_2.ONE_SEED not in texts(drawn("figure_2")[0])
 
 
 def test_figure_2_has_a_weight_for_each_of_three_domains(drawn):
@@ -291,7 +296,7 @@ def test_consistency_shows_optima_choices_of_seeds_and_weights_within_the_error(
 
 
 def test_consistency_matrices_show_the_losses(drawn):
-    figure, summary, _ = drawn("consistency")
+    figure, summary, _ = drawn("consistency", "three_seeds")
     reuse = axes_of(figure, "reuse $p^*$ unchanged")[0]
     names = ["d1 w24", "d1 w48", "d3 w24", "d3 w48"]
     assert [t.get_text() for t in reuse.get_yticklabels()] == names
@@ -306,12 +311,22 @@ def test_consistency_matrices_show_the_losses(drawn):
     assert [t.get_text() for t in refine.get_yticklabels()] == [f"{left[a]:.0f} of 6" for a in order]
 
 
+def test_consistency_of_two_seeds_says_what_takes_three(drawn):
+    figure, _, _ = drawn("consistency")
+    (refine,) = axes_of(figure, "search again near $p^*$")
+    assert words(refine) == [consistency.MORE_SEEDS]
+    assert not refine.get_xticks().size and not refine.get_yticks().size
+    assert not refine.collections
+
+
 def test_consistency_hatches_capacities_that_were_not_run(drawn):
     figure, _, _ = drawn("consistency", "one_seed_absent")
     strip, reuse = figure.get_axes()[:2]
     assert len(hatched(strip)) == 2
     assert len(hatched(reuse)) == 4 * 4 - 2 * 2
     assert "choice of one seed" not in texts(figure)
+    assert [consistency.ONE_SEED in text for text in texts(figure)].count(True) == 1
+    assert not any(consistency.ONE_SEED in text for text in texts(drawn("consistency")[0]))
 
 
 def test_consistency_of_one_capacity_has_no_matrices(drawn):

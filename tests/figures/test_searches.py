@@ -45,6 +45,7 @@ CASES = {
         synthetic.experiment() | {"methods": {"uniform": {}}},
         {},
     ),
+    "repeated": ({**SEARCHES, "found": synthetic.search(architectures=DEPTHS, seeds=2)}, PEOPLE, {}),
 }
 
 
@@ -77,8 +78,8 @@ def drawn(tmp_path_factory, write_config):
 @pytest.mark.parametrize(
     ("kind", "case"),
     [
-        *(("figure_e", case) for case in ("several", "part", "sizes")),
-        *(("rebuttal_figure_2", case) for case in ("several", "part")),
+        *(("figure_e", case) for case in ("several", "part", "sizes", "repeated")),
+        *(("rebuttal_figure_2", case) for case in ("several", "part", "repeated")),
     ],
 )
 def test_no_text_overlaps_or_leaves_the_page(drawn, check_page, kind, case):
@@ -91,6 +92,13 @@ def test_no_text_overlaps_or_leaves_the_page(drawn, check_page, kind, case):
 
 def panels(figure):
     return {ax.get_title(): ax for ax in figure.get_axes() if ax.get_title()}
+
+
+def test_repetitions_are_panels_of_their_own(drawn):
+    figure, _ = drawn("figure_e", "repeated")
+    titles = [title.replace("\n", ", ") for title in panels(figure)]
+    found = [f"PBT, seed {seed}, depth {depth}, width 48" for depth in (1, 2) for seed in (0, 1)]
+    assert set(found) <= set(titles) and len(titles) == 4 + 2
 
 
 def test_areas_are_the_weights_of_the_policy_and_change_at_the_ends_of_intervals(drawn):

@@ -22,7 +22,7 @@ DEFAULTS = {
     "nash_mtl": {"max_norm": 1.0, "update_weights_every": 1, "optim_niter": 100, "include_heads": False},
     "aligned_mtl": {"scale_mode": "min", "include_heads": False},
     "upgrad": {"include_heads": False},
-    **dict.fromkeys(("pbt", "pb2", "search_grid", "search_random"), SEARCHED),
+    **dict.fromkeys(("pbt", "pb2", "search_grid", "search_random", "search_lr"), SEARCHED),
 }
 
 

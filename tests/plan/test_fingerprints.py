@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from scalarization.analysis import claims
 from scalarization.plan import artifacts, fingerprints
 
 
@@ -69,3 +70,31 @@ def test_searches_and_profiles(shipped_plan):
     (profile,) = plan.profiles.values()
     changed = [replace(profile, rounds=9), replace(profile, num_tasks=(3,)), replace(profile, methods={})]
     assert len({fingerprints.of_profile(p) for p in (profile, *changed)}) == 4
+
+
+def test_a_claim_s_code_is_part_of_the_claims_alone(shipped_plan, monkeypatch):
+    """Claims are imported by name, which following imports does not see."""
+    plan, roots = shipped_plan("smoke"), {}
+    monkeypatch.setattr(fingerprints, "code_digest", lambda *names: roots.setdefault(names, "") and "")
+    for artifact in artifacts.selected(plan):
+        fingerprints.of_summary(plan, artifact)
+    modules = {f"analysis.claims.{claim.compare.__module__.rpartition('.')[2]}" for claim in claims.all_claims()}
+    assert len(modules) >= 13
+    for names in roots:
+        about_claims = names[1].startswith("analysis.claims")
+        assert modules <= set(names) if about_claims else not modules & set(names)
+
+
+def test_the_page_s_fingerprint_changes_with_what_it_shows_but_results(smoke, make_plan):
+    def fingerprint(**knobs):
+        return fingerprints.of_page(make_plan(smoke, **knobs))
+
+    first = fingerprint()
+    assert fingerprint() == first
+    collected = {first, fingerprint(only={"seeds": [0]})}
+    smoke["description"] = "Another."
+    collected.add(fingerprint())
+    del smoke["artifacts"]["figure_b"]
+    collected.add(fingerprint())
+    smoke["benchmarks"]["digits"]["recipe"]["lr"] = 0.1
+    assert fingerprint() in collected and len(collected) == 4

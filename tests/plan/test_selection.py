@@ -47,6 +47,7 @@ def test_only_one_benchmark_of_the_paper_leaves_out_the_others(shipped_plan):
     assert {search.cell.benchmark for search in celeba.searches.values()} == {"celeba"}
     assert set(celeba.profiles) == {"celeba_costs"} and len(celeba.benchmarks) == 4
     assert artifacts.selected(celeba) == [
+        *("claims", "claims_forest", "claims_reported"),
         *("figure_2_celeba", "figure_3", "rebuttal_figure_1a", "rebuttal_figure_1b", "table_a", "table_c", "table_d"),
         *("table_main", "table_costs", "figure_1", "figure_e", "rebuttal_table_1a", "rebuttal_table_2"),
         *("rebuttal_figure_2", "table_search_on", "table_search_cost"),

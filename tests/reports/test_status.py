@@ -49,6 +49,7 @@ def test_nothing_has_started(started):
     progress = current.progress[KEY]
     # Two baselines, and two weight settings of the grid.
     assert progress.states == {"waiting": 4} and not current.failures and current.artifacts == {"figure_b": False}
+    assert not current.has_page
     assert progress.remaining == pytest.approx(seconds(plan()))
 
 

@@ -35,8 +35,10 @@ def search_of(make_plan, searching):
 @pytest.fixture(scope="session")
 def plain_search(shipped_plan):
     """A search by PBT of four members and three intervals on two domains; not to be changed."""
-    search = shipped_plan("demo").searches["digits_pbt/vit_d1_w48"]
-    cell = replace(search.cell, specification=replace(search.cell.specification, epochs=5))
+    search = next(s for s in shipped_plan("demo").searches.values() if s.key == "digits_pbt")
+    architecture = replace(search.cell.architecture, depth=1)
+    specification = replace(search.cell.specification, epochs=5)
+    cell = replace(search.cell, architecture=architecture, specification=specification)
     return replace(search, cell=cell, population=4, epochs_ready=2, quantile=0.25)
 
 
@@ -61,7 +63,7 @@ def play():
     `order` seeds the order in which members that run at the same time report. PB2's Gaussian process takes seconds, so
     results are cached.
     """
-    from scalarization.search.schedulers import Population, weight_keys
+    from scalarization.search.schedulers import Population, setting_keys
 
     cache = {}
 
@@ -82,7 +84,7 @@ def play():
             parent = population.report(member, lineage, score(lineage))
             data = getattr(population._scheduler, "data", None)
             if data is not None:
-                data = sorted(data[(data[weight_keys(search)] == list(lineage[-1])).all(axis=1)]["Time"])
+                data = sorted(data[(data[setting_keys(search)] == list(lineage[-1])).all(axis=1)]["Time"])
             rounds[len(lineage), member] = Round(lineage, score(lineage), parent, data)
         return rounds
 

@@ -20,6 +20,7 @@ def row(interval, member, weights, score, parent):
         "interval": interval,
         "epoch": 3 * interval,
         "weights": weights,
+        "lr": 0.01,
         "score": score,
         "parent": parent,
     }

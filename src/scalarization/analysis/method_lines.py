@@ -1,4 +1,4 @@
-"""The lines of tables that compare methods: what each method reached at every capacity, and what the paper reports."""
+"""The lines of tables that compare methods: what each method reached at every capacity."""
 
 from __future__ import annotations
 
@@ -9,31 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scalarization.analysis import names, reported_numbers, runs, searches, statistics
+from scalarization.analysis import cross_fitting, names, result_files, runs, searches, statistics
 from scalarization.plan import Plan, artifacts
 from scalarization.plan.cells import Cell
 
-#: Columns of the summaries of ``table_methods`` and ``table_main``. ``variant`` is that of the line's own cell;
-#: ``listed_under`` is the variant of the condition that it is compared under, another one only if its variant changes
-#: nothing but where searched weights come from.
-TYPES = {
-    **runs.CONDITION_TYPES,
-    "listed_under": "string",
-    **names.METHOD_TYPES,
-    "weight_setting": "Int64",
-    "weights": "object",
-    **runs.SETTINGS_TYPES,
-    "solver_failures": "Int64",
-    "solver_steps": "Int64",
-    "task": "string",
-    "metric": "string",
-    **runs.SPREAD_TYPES,
-    "paper_std": "float64",
-    "reported_mean": "float64",
-    "reported_std": "float64",
-    "difference": "float64",
-    "within_ci": "boolean",
-}
 #: Listed after the metric of quality where the run file has it.
 BALANCED = "balanced_accuracy"
 
@@ -84,7 +63,11 @@ class LineResults(NamedTuple):
         weight_setting: Number of the weight setting that stands for the method; None if it is one of several, each of
             which has a diverged run.
         weights: Its weights; empty for SD baselines and searched weights, and without a weight setting.
-        values: Metric -> test values at the last epoch [seeds, tasks].
+        seeds: Its seeds.
+        values: Metric -> test values at the last epoch [seeds, tasks]. Of ``grid`` each seed is measured at the weight
+            setting that the other seeds choose.
+        adjusted: Metric -> the same with a deviation that includes what this choice adds, see
+            :class:`scalarization.analysis.cross_fitting.CrossFitted`; for tests.
         settings: :func:`statistics.settings_columns` of the weight settings it was chosen from; empty of SD baselines.
         solver: Columns ``solver_failures`` and ``solver_steps``, if the method's solver failed in a run of its cell.
     """
@@ -93,7 +76,9 @@ class LineResults(NamedTuple):
     variant: str
     weight_setting: int | None
     weights: list[float]
+    seeds: tuple[int, ...]
     values: dict[str, np.ndarray]
+    adjusted: dict[str, np.ndarray]
     settings: dict[str, int]
     solver: dict[str, int]
 
@@ -111,13 +96,14 @@ def compared_methods(plan: Plan, artifact: str) -> list[ComparedMethods]:
     for experiment in artifacts.experiments_of(plan, artifact):
         for cell in plan.experiments[experiment]:
             cells.setdefault(cell.name, cell)
-    groups = _by_condition(cells.values())
+    groups = by_condition(cells.values())
     if not any(group.columns(plan)["present"] for group in groups):
         raise runs.nothing_selected(plan, artifact)
     return groups
 
 
-def _by_condition(cells: Iterable[Cell]) -> list[ComparedMethods]:
+def by_condition(cells: Iterable[Cell]) -> list[ComparedMethods]:
+    """Cells that can be compared, whether selected or not: one group per task set, capacity and variant."""
     groups: dict[tuple[Any, ...], ComparedMethods] = {}
     single = {}
     # Searched cells come last: by then all variants of the training are known.
@@ -159,41 +145,12 @@ def _training(cell: Cell) -> tuple[Any, ...]:
     )
 
 
-def rows(plan: Plan, group: ComparedMethods) -> Iterator[dict[str, Any]]:
-    """Rows under :data:`TYPES` of one condition: each line, metric and task, the average over tasks first.
-
-    A condition that is not selected has one row, with nulls.
-
-    Raises:
-        DataError: A run file is missing, damaged or incomplete.
-    """
-    columns = group.columns(plan)
-    if not columns["present"]:
-        yield {**columns, "listed_under": columns["variant"], "task": names.AVERAGE, **statistics.spread([])}
-        return
-    reported = _reported_here(plan, group)
-    for line, variant, weight_setting, weights, by_metric, settings, solver in _results(plan, group):
-        for metric, values in by_metric.items():
-            spreads = spread_by_task(group.tasks, values)
-            for task in (names.AVERAGE, *sorted(group.tasks)):
-                theirs = reported.get((line.method, task)) if metric == "accuracy" and not line.detail else None
-                yield {
-                    **columns,
-                    "variant": variant,
-                    "listed_under": columns["variant"],
-                    **names.describe(*line),
-                    "weight_setting": weight_setting,
-                    "weights": weights,
-                    **settings,
-                    **solver,
-                    "task": task,
-                    "metric": metric,
-                    **spreads[task],
-                    **(_reported_columns(spreads[task], theirs) if theirs else {}),
-                }
+def of_task(values: np.ndarray, tasks: tuple[str, ...], task: str) -> np.ndarray:
+    """Values [seeds] of a task, or of the average over tasks, from values [seeds, tasks]."""
+    return values.mean(axis=1) if task == names.AVERAGE else values[:, tasks.index(task)]
 
 
-def spread_by_task(tasks: tuple[str, ...], values: np.ndarray) -> dict[str, dict[str, Any]]:
+def spread_by_task(tasks: tuple[str, ...], values: np.ndarray, metric: str) -> dict[str, dict[str, Any]]:
     """``average`` and each task -> :func:`statistics.spread` of its values, and ``paper_std``.
 
     ``paper_std`` is the deviation that the paper reports: of the average over tasks sqrt(sum of the tasks' variances) /
@@ -202,57 +159,51 @@ def spread_by_task(tasks: tuple[str, ...], values: np.ndarray) -> dict[str, dict
     Args:
         tasks: The tasks.
         values: [seeds, tasks].
+        metric: What they are values of.
     """
-    by_task = {task: statistics.spread(column) for task, column in zip(tasks, values.T, strict=True)}
+    limits = result_files.limits(metric)
+    by_task = {task: statistics.spread(column, limits) for task, column in zip(tasks, values.T, strict=True)}
     paper_std = math.sqrt(sum(spread["std"] ** 2 for spread in by_task.values())) / len(tasks)
-    average = {**statistics.spread(values.mean(axis=1)), "paper_std": paper_std}
+    average = {**statistics.spread(values.mean(axis=1), limits), "paper_std": paper_std}
     return {names.AVERAGE: average} | {task: {**s, "paper_std": s["std"]} for task, s in by_task.items()}
 
 
-def _reported_columns(spread: dict[str, Any], theirs: reported_numbers.Accuracy) -> dict[str, Any]:
-    return {
-        "reported_mean": theirs.mean,
-        "reported_std": theirs.std,
-        "difference": spread["mean"] - theirs.mean,
-        "within_ci": statistics.within_ci(spread, theirs.mean),
-    }
+def results(plan: Plan, group: ComparedMethods) -> Iterator[LineResults]:
+    """What every selected line of a condition reached, the SD baselines first.
 
-
-def _reported_here(plan: Plan, group: ComparedMethods) -> dict[tuple[str, str], reported_numbers.Accuracy]:
-    """Reported numbers under the same condition: same benchmark, capacity and tasks, variant ``base``."""
-    benchmark, architecture = group.first.benchmark, group.first.architecture.name
-    same_tasks = set(group.tasks) == reported_numbers.tasks(benchmark, architecture)
-    if not (same_tasks and group.first.variant == "base" and plan.benchmarks[benchmark].reported):
-        return {}
-    return reported_numbers.accuracies()[benchmark, architecture]
-
-
-def _results(plan: Plan, group: ComparedMethods) -> Iterator[LineResults]:
+    Raises:
+        DataError: A run file is missing, damaged or incomplete.
+    """
     if group.single:
         yield _single_results(plan, group)
-    results = {
+    read = {
         line: runs.CellResults(plan, group.joint[line])
         for line in sorted(group.joint, key=lambda line: names.order(line.method))
         if runs.selected_seeds(plan, group.joint[line])
     }
-    for line, of_line in results.items():
+    for line, of_line in read.items():
         # p* is the best of all constant weights, as in main-text figure 2; any other method stands for itself.
         pool = [Line(method, "") for method in runs.constant_methods()] if line.method == "grid" else [line]
-        pooled = [results[other] for other in pool if other in results and results[other].seeds == of_line.seeds]
+        pooled = [read[other] for other in pool if other in read and read[other].seeds == of_line.seeds]
         candidates = [(r, number, weights) for r in pooled for number, weights in r.weight_settings]
         metric = of_line.metric
         scores = np.stack(
             [runs.sign(metric) * r.by_task("validation", metric, n).mean(axis=1) for r, n, _ in candidates]
         )
-        chosen, number, weights = candidates[statistics.representative(scores)]
-        values = {name: chosen.by_task("test", name, number) for name in _listed_metrics(of_line.metrics)}
+        number, weights = candidates[statistics.representative(scores)][1:]
+        fitted = {
+            name: cross_fitting.cross_fit_best(scores, np.stack([r.by_task("test", name, n) for r, n, _ in candidates]))
+            for name in _listed_metrics(of_line.metrics)
+        }
         is_known = len(candidates) == 1 or statistics.best(scores) is not None
         yield LineResults(
             line,
             group.joint[line].variant,
             number if is_known else None,
             list(weights) if is_known else [],
-            values,
+            tuple(of_line.seeds),
+            {name: of_metric.values for name, of_metric in fitted.items()},
+            {name: of_metric.adjusted for name, of_metric in fitted.items()},
             statistics.settings_columns(scores),
             _solver_columns(plan, group.joint[line], of_line.seeds),
         )
@@ -266,7 +217,8 @@ def _single_results(plan: Plan, group: ComparedMethods) -> LineResults:
         metric: np.stack([results[task].values("test", task, metric) for task in group.tasks], axis=1)
         for metric in _listed_metrics(metrics)
     }
-    return LineResults(Line("single", ""), group.first.variant, 0, [], values, {}, {})
+    seeds = tuple(next(iter(results.values())).seeds)
+    return LineResults(Line("single", ""), group.first.variant, 0, [], seeds, values, values, {}, {})
 
 
 def _solver_columns(plan: Plan, cell: Cell, seeds: Sequence[int]) -> dict[str, int]:

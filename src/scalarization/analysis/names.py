@@ -9,6 +9,8 @@ from scalarization.methods.info import GROUPS, OTHERS
 AVERAGE = "average"
 #: Columns of all summaries that list methods.
 METHOD_TYPES = {"group": "string", "method": "string", "label": "string"}
+#: Name and label of the line of a constant answer, which is no method.
+MAJORITY, MAJORITY_LABEL = "majority", "Majority class"
 METHODS = {method.name: method for method in methods.all_methods()}
 #: Method -> name in tables and figures, in the order of tables.
 LABELS = {name: method.label for name, method in METHODS.items()}

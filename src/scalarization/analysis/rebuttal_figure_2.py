@@ -50,7 +50,8 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
         ``search``: one row per ``member`` of the population and interval (``last_epoch`` is where it ends): ``score``,
         validation average at its end, null if it ``diverged``; ``weights_before``, those of the interval whose state it
         continues, its own or another member's (empty in the first); ``explored``, whether they were changed;
-        ``policy``, whether this is part of the policy.
+        ``policy``, whether this is part of the policy. If a search is repeated, they are those of the first one; of a
+        search of the learning rate there are none.
 
         What is not selected has one row with ``present`` false and nulls.
 
@@ -65,9 +66,9 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
 def _rows(plan: Plan, group: dict[str, Cell]) -> Iterator[dict[str, Any]]:
     for method in sorted(group, key=names.order):
         cell = group[method]
-        if method == "uniform":
-            continue
         search = plan.search_of(cell)
+        if method == "uniform" or (search and search.varies_lr):
+            continue
         present = bool(runs.selected_seeds(plan, cell))
         columns = {
             "part": "search" if search else "grid",
@@ -77,7 +78,7 @@ def _rows(plan: Plan, group: dict[str, Cell]) -> Iterator[dict[str, Any]]:
         if not present:
             yield columns
             continue
-        for row in _search_rows(plan, search) if search else _grid_rows(plan, cell):
+        for row in _search_rows(plan, searches.of_cell(plan, cell)[0]) if search else _grid_rows(plan, cell):
             yield {**columns, "tasks": list(cell.tasks), **row}
 
 

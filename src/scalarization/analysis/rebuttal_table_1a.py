@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from scalarization.analysis import names, reported_numbers, runs, searches, statistics
+from scalarization.analysis import names, reported_numbers, result_files, runs, searches, statistics
 from scalarization.plan import Plan
 from scalarization.plan.artifacts import EXPERIMENTS, ArtifactKind, Source
 from scalarization.plan.cells import Cell
@@ -24,6 +24,7 @@ TYPES = {
     "epochs_ready": "Int64",
     "quantile": "float64",
     "trainings": "float64",
+    "searches": "Int64",
     "metric": "string",
     **runs.SPREAD_TYPES,
     **searches.GAIN_TYPES,
@@ -43,6 +44,7 @@ class _Entry(NamedTuple):
         population: N; None without a search, as the following.
         epochs_ready: E; None for the average over all E as well.
         quantile: Q.
+        searches: Searches whose policies its seeds were trained with.
     """
 
     cell: Cell
@@ -51,6 +53,7 @@ class _Entry(NamedTuple):
     population: int | None = None
     epochs_ready: int | None = None
     quantile: float | None = None
+    searches: int | None = None
 
 
 def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
@@ -59,11 +62,12 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
     Returns:
         The capacity; ``group``, ``method``, ``label``; ``population`` (null without a search), ``epochs_ready`` (null
         for the average over all E of this population, taken of each seed), ``quantile``; ``trainings`` that it takes, N
-        r + 1; test average over tasks of the retrained models at the last epoch: ``metric``, ``mean``, ``std``,
-        ``low``, ``high``, ``seeds``, ``diverged`` of them, ``by_seed``; ``gain`` over uniform, ``gain_std`` and
-        ``gain_diverged``, paired by seed; ``reported``, the paper's mean, ``difference`` (ours - theirs) and
-        ``within_ci`` (theirs is within our t interval), where it has this benchmark, number of tasks and setting of the
-        search. A row that is not selected has ``present`` false and nulls.
+        r + 1; ``searches``, how many searches with different seeds the policies come from (1: the deviation is that of
+        retraining after one search); test average over tasks of the retrained models at the last epoch: ``metric``,
+        ``mean``, ``std``, ``low``, ``high``, ``seeds``, ``diverged`` of them, ``by_seed``; ``gain`` over uniform,
+        ``gain_std`` and ``gain_diverged``, paired by seed; ``reported``, the paper's mean, ``difference`` (ours -
+        theirs) and ``within_ci`` (theirs is within our t interval), where it has this benchmark, number of tasks and
+        setting of the search. A row that is not selected has ``present`` false and nulls.
 
     Raises:
         ConfigError: ``only:`` selects nothing of the experiments.
@@ -98,6 +102,7 @@ def _rows(plan: Plan, cells: list[Cell], group: list[Cell]) -> Iterator[dict[str
             "epochs_ready": entry.epochs_ready,
             "quantile": entry.quantile,
             "trainings": entry.trainings,
+            "searches": entry.searches,
             "reported": _reported(plan, entry),
         }
         measured = {} if entry.values is None else _measured(entry.values, baseline, metric, row["reported"])
@@ -110,17 +115,19 @@ def _searched_entries(plan: Plan, group: list[Cell], values: dict[str, np.ndarra
     for cell in sorted(group, key=lambda cell: (names.order(cell.method), _setting(cell))):
         population, epochs_ready, quantile = _setting(cell)
         by_population.setdefault((cell.method, population, quantile), []).append(cell)
-        yield _Entry(cell, values.get(cell.name), _trainings(plan, cell), population, epochs_ready, quantile)
+        count = len(searches.of_cell(plan, cell)) or None
+        yield _Entry(cell, values.get(cell.name), _trainings(plan, cell), population, epochs_ready, quantile, count)
     for (_, population, quantile), cells in by_population.items():
         if len(cells) > 1:
             of_cells = [values[cell.name] for cell in cells if cell.name in values]
             complete = len(of_cells) == len(cells) and len({len(v) for v in of_cells}) == 1
             mean = np.mean(of_cells, axis=0) if complete else None
-            yield _Entry(cells[0], mean, _trainings(plan, cells[0]), population, None, quantile)
+            count = min(len(searches.of_cell(plan, cell)) for cell in cells) or None
+            yield _Entry(cells[0], mean, _trainings(plan, cells[0]), population, None, quantile, count)
 
 
 def _measured(values: np.ndarray, baseline: np.ndarray | None, metric: str, reported: float | None) -> dict[str, Any]:
-    spread = statistics.spread(values.mean(axis=1))
+    spread = statistics.spread(values.mean(axis=1), result_files.limits(metric))
     measured = {"metric": metric, **searches.gain_columns(values, baseline, metric), **spread}
     if reported is not None:
         measured["difference"] = spread["mean"] - reported

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from scalarization.analysis import method_lines, names, preconditions, result_files, runs, searches, statistics
+from scalarization.analysis import (
+    cross_fitting,
+    method_lines,
+    names,
+    preconditions,
+    result_files,
+    runs,
+    searches,
+    statistics,
+)
+from scalarization.analysis.table_tests import Column, LineValues
 from scalarization.plan import Plan
 from scalarization.plan.artifacts import EXPERIMENTS, SEARCHES, ArtifactKind, Source
 from scalarization.plan.cells import Cell, Search
@@ -26,10 +36,12 @@ TYPES = {
     "population": "Int64",
     "epochs_ready": "Int64",
     "quantile": "float64",
+    "searches": "Int64",
     "task": "string",
     "metric": "string",
     **runs.SPREAD_TYPES,
     "paper_std": "float64",
+    "best": "boolean",
 }
 
 
@@ -55,10 +67,12 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
     Returns:
         The condition; ``group``, ``method``, ``label``; ``tasks``; ``weights`` in their order: of ``grid`` the point
         with the best mean over seeds of the validation average (empty if each has a diverged run; ``settings`` and
-        ``settings_diverged`` count them), of a search the last ones of its policy; ``trainings`` that it takes to reach
-        them with one seed, and ``cost``, how these are counted; ``population``, ``epochs_ready``, ``quantile`` of a
-        search; test values at the last epoch: ``task``, ``metric``, ``mean``, ``std``, ``low``, ``high``, ``seeds``,
-        ``diverged``, ``by_seed``, ``paper_std`` (as in ``table_methods``). What is not selected has one row with
+        ``settings_diverged`` count them), of a search the last ones of its policy, of repeated searches the first
+        one's; ``trainings`` that it takes to reach them with one seed, and ``cost``, how these are counted;
+        ``population``, ``epochs_ready``, ``quantile`` of a search, and ``searches``, how many searches with different
+        seeds the policies come from; test values at the last epoch: ``task``, ``metric``, ``mean``, ``std``, ``low``,
+        ``high``, ``seeds``, ``diverged``, ``by_seed``, ``paper_std``, ``best`` (as in ``table_methods``). Of a grid
+        each seed is measured at the point that the other seeds choose. What is not selected has one row with
         ``present`` false and nulls.
 
     Raises:
@@ -77,7 +91,7 @@ def compared(cells: Iterable[Cell]) -> list[dict[str, Cell]]:
         by_method: dict[str, Cell] = {}
         for cell in group:
             by_method.setdefault(cell.method, cell)
-        if "grid" in by_method and any(map(searches.is_searched, by_method.values())):
+        if "grid" in by_method and any(map(searches.searches_weights, by_method.values())):
             groups.append(by_method)
     return groups
 
@@ -111,24 +125,67 @@ def trained_with(source: Source) -> list[Cell]:
     return [cell for group in compared(source.cells) for cell in group.values()]
 
 
+class _Entry(NamedTuple):
+    """A method before it has rows.
+
+    Attributes:
+        columns: Columns of its condition, its method, and how it comes to its weights.
+        seeds: Its seeds.
+        metric: Metric of quality.
+        values: Test values [seeds, tasks]; of a grid at the point that the other seeds choose.
+        adjusted: The same with a deviation that includes what this choice adds, for intervals and tests.
+    """
+
+    columns: dict[str, Any]
+    seeds: tuple[int, ...]
+    metric: str
+    values: np.ndarray
+    adjusted: np.ndarray
+
+
 def _rows(plan: Plan, group: dict[str, Cell]) -> Iterator[dict[str, Any]]:
+    tasks = next(iter(group.values())).tasks
+    entries: list[_Entry] = []
     for method in sorted(group, key=names.order):
         cell = group[method]
-        present = bool(runs.selected_seeds(plan, cell))
-        columns = {**runs.condition_columns(cell, present), **names.describe(method)}
-        if not present:
+        seeds = runs.selected_seeds(plan, cell)
+        columns = {**runs.condition_columns(cell, bool(seeds)), **names.describe(method)}
+        if not seeds:
             yield {**columns, "task": names.AVERAGE, **statistics.spread([])}
             continue
         search = plan.search_of(cell)
-        method_columns, values = _searched(plan, cell, search) if search else _best_point(plan, cell)
-        for task, spread in method_lines.spread_by_task(cell.tasks, values).items():
-            yield {**columns, "tasks": list(cell.tasks), **method_columns, "task": task, **spread}
+        entry = _searched(plan, cell, search) if search else _best_point(plan, cell)
+        entries.append(entry._replace(columns={**columns, "tasks": list(tasks), **entry.columns}))
+    for task in (names.AVERAGE, *tasks):
+        yield from _task_rows(entries, tasks, task)
 
 
-def _searched(plan: Plan, cell: Cell, search: Search) -> tuple[dict[str, Any], np.ndarray]:
-    """Columns and test values of a model retrained after a search."""
+def _task_rows(entries: list[_Entry], tasks: tuple[str, ...], task: str) -> Iterator[dict[str, Any]]:
+    """Rows of all methods for one task or the average, with the tests over them."""
+    lines = [LineValues(e.seeds, method_lines.of_task(e.adjusted, tasks, task)) for e in entries]
+    if not entries:
+        return
+    column = Column(lines, runs.sign(entries[0].metric))
+    best = column.best(range(len(entries))).lines
+    for number, entry in enumerate(entries):
+        spread = method_lines.spread_by_task(tasks, entry.values, entry.metric)[task]
+        interval = statistics.spread(lines[number].values, result_files.limits(entry.metric))
+        yield {
+            **entry.columns,
+            "metric": entry.metric,
+            "task": task,
+            **spread,
+            "low": interval["low"],
+            "high": interval["high"],
+            "best": number in best,
+        }
+
+
+def _searched(plan: Plan, cell: Cell, search: Search) -> _Entry:
+    """A model retrained after a search."""
     metric, values = searches.test_quality(plan, cell)
-    _, policy = result_files.read_search(plan, search)
+    used = searches.of_cell(plan, cell)
+    _, policy = result_files.read_search(plan, used[0])
     columns = {
         "weights": list(policy.weights[-1]) if policy else [],
         "trainings": searches.num_trainings(search),
@@ -136,13 +193,13 @@ def _searched(plan: Plan, cell: Cell, search: Search) -> tuple[dict[str, Any], n
         "population": search.population,
         "epochs_ready": search.epochs_ready,
         "quantile": search.quantile if search.exploits else None,
-        "metric": metric,
+        "searches": len(used),
     }
-    return columns, values
+    return _Entry(columns, tuple(runs.selected_seeds(plan, cell)), metric, values, values)
 
 
-def _best_point(plan: Plan, cell: Cell) -> tuple[dict[str, Any], np.ndarray]:
-    """Columns and test values of the best point of a grid, or of uniform weights."""
+def _best_point(plan: Plan, cell: Cell) -> _Entry:
+    """The best point of a grid, or uniform weights."""
     grid = grid_results(plan, cell)
     scores = runs.sign(grid.metric) * grid.validation.mean(axis=2)
     number = statistics.representative(scores)
@@ -152,9 +209,9 @@ def _best_point(plan: Plan, cell: Cell) -> tuple[dict[str, Any], np.ndarray]:
         **statistics.settings_columns(scores),
         "trainings": float(len(grid.weights)),
         "cost": "points" if cell.method == "grid" else None,
-        "metric": grid.metric,
     }
-    return columns, grid.test[number]
+    fitted = cross_fitting.cross_fit_best(scores, grid.test)
+    return _Entry(columns, tuple(runs.selected_seeds(plan, cell)), grid.metric, fitted.values, fitted.adjusted)
 
 
 KIND = ArtifactKind(

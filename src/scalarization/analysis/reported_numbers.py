@@ -14,6 +14,10 @@ DIRECTORY = Path(__file__).resolve().parent / "reported"
 #: Architecture as reported -> our name, and what width 1.0 is: embedding of ViT-S/4, bottleneck of ResNet.
 ARCHITECTURES = ((r"vit-s4-depth(\d+)", "vit_d{}_w{}", 192), (r"resnet(\d+)", "resnet{}_w{}", 64))
 
+#: Benchmark -> seeds behind its numbers in tables B, C and D (appendix 2.1), and those behind rebuttal table 1a.
+SEEDS = {"domainnet": 2, "celeba": 3}
+POPULATION_SEEDS = 2
+
 
 class Accuracy(NamedTuple):
     """Percent. ``std`` is NaN if none is reported; of an average it is sqrt(sum of the tasks' variances) / T."""

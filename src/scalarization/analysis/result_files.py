@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scalarization.analysis.statistics import Limits
 from scalarization.errors import DELETE_IT, DamagedError
 from scalarization.plan import Plan
 from scalarization.plan.cells import Cell, Run, Search, Shard
@@ -36,6 +37,17 @@ PROFILE_KEYS = ("benchmark", "architecture", "batch_size", "method", "tasks")
 PROFILE_VALUES = ("seconds_per_step", "time_ratio", "peak_bytes", "memory_ratio")
 #: Rounding of a mean may exceed a limit by this much.
 TOLERANCE = 1e-6
+
+
+def limits(metric: str) -> Limits:
+    """The least and the largest possible value of a metric."""
+    return 0.0, LARGEST.get(metric, math.inf)
+
+
+def difference_limits(metric: str) -> Limits:
+    """The least and the largest possible difference of two values of a metric."""
+    largest = LARGEST.get(metric, math.inf)
+    return -largest, largest
 
 
 def read_runs(plan: Plan, cell: Cell) -> list[Row]:

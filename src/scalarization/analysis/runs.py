@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scalarization import methods
-from scalarization.analysis import result_files, statistics
+from scalarization.analysis import cross_fitting, result_files, statistics
 from scalarization.benchmarks import SPLITS
 from scalarization.errors import ConfigError
 from scalarization.plan import Plan, artifacts
@@ -137,6 +137,7 @@ class ConditionResults:
     Attributes:
         condition: The condition.
         candidates: The weight settings.
+        seeds: Seed indices.
         metric: ``accuracy`` (percent) or ``l1``.
         joint: Split -> values [candidates, seeds, tasks].
         single: Split -> values of each task's own SD baseline [seeds, tasks].
@@ -144,6 +145,7 @@ class ConditionResults:
 
     condition: Condition
     candidates: tuple[Candidate, ...]
+    seeds: tuple[int, ...]
     metric: str
     joint: dict[str, np.ndarray]
     single: dict[str, np.ndarray]
@@ -174,6 +176,43 @@ class ConditionResults:
         """The candidate that each seed alone would choose; None if all of its runs diverged."""
         scores = self.scores("validation")
         return [statistics.best(scores[:, [seed]]) for seed in range(scores.shape[1])]
+
+    @functools.cached_property
+    def eligible(self) -> np.ndarray:
+        """Validation averages as of :meth:`scores`; NaN for all seeds of a candidate of which any run diverged.
+
+        So whichever seeds choose, they choose no candidate with a diverged run.
+        """
+        scores = self.scores("validation")
+        return np.where(np.isnan(scores).any(axis=1, keepdims=True), np.nan, scores)
+
+    def choose(self, seeds: Sequence[int]) -> int | None:
+        """Number of the candidate that some seeds, given by their places, choose: p* if all of them do."""
+        return statistics.best(self.eligible[:, list(seeds)])
+
+    @property
+    def other_seeds_choices(self) -> list[int | None]:
+        """The candidate that all other seeds choose, for each seed; with one seed its own choice."""
+        seeds = range(len(self.seeds))
+        return [self.choose([other for other in seeds if other != seed] or seeds) for seed in seeds]
+
+    def cross_fit(self, values: np.ndarray) -> cross_fitting.CrossFitted:
+        """Values of p*, each seed at the candidate that the other seeds choose on validation.
+
+        The SD baselines need no such thing: of them nothing is chosen.
+
+        Args:
+            values: [candidates, seeds, ...].
+
+        Returns:
+            [seeds, ...]; those of :attr:`representative` if every candidate has a diverged run.
+        """
+
+        def values_of(candidate: int | None) -> np.ndarray:
+            chosen: np.ndarray = values[self.representative if candidate is None else candidate]
+            return chosen
+
+        return cross_fitting.cross_fit(self.choose, values_of, len(self.seeds))
 
     def weight(self, candidate: int | None, task: int) -> float:
         """Weight of a task under a candidate; NaN for None."""
@@ -297,14 +336,26 @@ def conditions(plan: Plan, artifact: str) -> list[Condition]:
     Raises:
         ConfigError: ``only:`` selects nothing of it.
     """
-    cells = plan.experiments[experiment_name(plan, artifact)]
+    result = conditions_of(plan, plan.experiments[experiment_name(plan, artifact)])
+    if not any(condition.present for condition in result):
+        raise nothing_selected(plan, artifact)
+    return result
+
+
+def conditions_of(plan: Plan, cells: Collection[Cell]) -> list[Condition]:
+    """Every condition of one experiment under which every task has an SD baseline, whether selected or not.
+
+    Args:
+        plan: The plan.
+        cells: Those of the experiment.
+    """
     single = {(cell.task_set, cell.architecture, cell.variant): cell for cell in cells if cell.method == "single"}
     joint: dict[tuple[Any, ...], list[Cell]] = {}
     for method in constant_methods():
         for cell in cells:
             if cell.method == method:
                 joint.setdefault((cell.task_set, cell.tasks, cell.variant, cell.architecture), []).append(cell)
-    result = [
+    return [
         Condition(
             task_set,
             tasks,
@@ -313,10 +364,8 @@ def conditions(plan: Plan, artifact: str) -> list[Condition]:
             bool(selected_seeds(plan, group[0])),
         )
         for (task_set, tasks, variant, architecture), group in joint.items()
+        if all((task, architecture, variant) in single for task in tasks)
     ]
-    if not any(condition.present for condition in result):
-        raise nothing_selected(plan, artifact)
-    return result
 
 
 def read_results(plan: Plan, condition: Condition) -> ConditionResults:
@@ -331,6 +380,7 @@ def read_results(plan: Plan, condition: Condition) -> ConditionResults:
     return ConditionResults(
         condition,
         tuple(Candidate(r.cell.method, number, weights) for r in joint for number, weights in r.weight_settings),
+        tuple(joint[0].seeds),
         metric,
         {
             split: np.stack([r.by_task(split, metric, number) for r in joint for number, _ in r.weight_settings])

@@ -11,10 +11,13 @@ from scalarization.analysis import names, runs, statistics
 from scalarization.plan import Plan, artifacts
 from scalarization.plan.cells import Cell, Search
 
-#: Columns of one search. ``population``: number of members N; ``epochs_ready``: epochs E of an interval; ``quantile``:
+#: Columns of one search. ``search_seed``: its seed index; ``repetitions``: how many searches differ from it in that
+#: alone, itself included; ``population``: number of members N; ``epochs_ready``: epochs E of an interval; ``quantile``:
 #: Q; ``fraction``: r; ``present``: whether it is selected.
 TYPES = {
     "search": "string",
+    "search_seed": "Int64",
+    "repetitions": "Int64",
     **names.METHOD_TYPES,
     **runs.CAPACITY_TYPES,
     "population": "Int64",
@@ -31,6 +34,8 @@ def columns(plan: Plan, search: Search) -> dict[str, Any]:
     """Values of the columns :data:`TYPES`."""
     return {
         "search": search.key,
+        "search_seed": search.seed,
+        "repetitions": search.repetitions,
         **names.describe(search.method),
         **capacity_columns(search.cell, search.name in plan.searches),
         "population": search.population,
@@ -58,6 +63,23 @@ def planned(plan: Plan, artifact: str) -> list[Search]:
     return artifacts.planned_searches(plan, artifact)
 
 
+def of_cell(plan: Plan, cell: Cell) -> list[Search]:
+    """The searches that a cell's selected runs were trained with, each once, in the order of the seeds.
+
+    Args:
+        plan: The plan.
+        cell: As in ``plan.experiments``.
+
+    Returns:
+        One search, or several if it is repeated; none if the weights are not searched, or nothing is selected.
+    """
+    reference = cell.specification.search
+    if reference is None:
+        return []
+    names_of_seeds = (reference.of_seed(seed).name for seed in runs.selected_seeds(plan, cell))
+    return [plan.all_searches[name] for name in dict.fromkeys(names_of_seeds)]
+
+
 def scored(row: dict[str, Any]) -> dict[str, Any]:
     """Columns ``score`` and ``diverged`` of a row of a history: the score of a member that diverged is null."""
     diverged = row["score"] == -np.inf
@@ -70,8 +92,13 @@ def num_trainings(search: Search) -> float:
 
 
 def is_searched(cell: Cell) -> bool:
-    """Whether a cell takes its weights from a search."""
+    """Whether a cell takes its weights, or its learning rate, from a search."""
     return cell.specification.search is not None
+
+
+def searches_weights(cell: Cell) -> bool:
+    """Whether a cell takes its weights from a search; with a searched learning rate they are uniform."""
+    return is_searched(cell) and cell.method != "search_lr"
 
 
 def uses_whole_policy(cell: Cell) -> bool:

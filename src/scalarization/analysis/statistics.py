@@ -6,6 +6,7 @@ and nothing that has such a run is ever the best.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,18 +15,24 @@ from numpy.typing import ArrayLike
 #: Candidates whose scores differ by less than this tie: it is more than rounding. Of tied ones the first one wins.
 TIE = 1e-9
 CONFIDENCE = 0.95
+#: The least and the largest possible value of something.
+Limits = tuple[float, float]
+UNLIMITED: Limits = (-math.inf, math.inf)
 
 
-def spread(values: ArrayLike) -> dict[str, Any]:
+def spread(values: ArrayLike, limits: Limits = UNLIMITED) -> dict[str, Any]:
     """Mean and uncertainty over seeds.
 
     Args:
         values: One value per seed, [seeds]; empty for a cell that was not run.
+        limits: The least and the largest value that a mean can have, as of
+            :func:`scalarization.analysis.result_files.limits`.
 
     Returns:
-        ``mean``; ``std``, the standard deviation (ddof 1); ``low`` and ``high``, the 95 % t interval of the mean;
-        ``seeds``, their number; ``diverged``, how many of them diverged; ``by_seed``, the values. ``mean`` is NaN
-        without a seed; ``std``, ``low`` and ``high`` are NaN with fewer than two; all are NaN if a seed diverged.
+        ``mean``; ``std``, the standard deviation (ddof 1); ``low`` and ``high``, the 95 % t interval of the mean, which
+        ends at the limits; ``seeds``, their number; ``diverged``, how many of them diverged; ``by_seed``, the values.
+        ``mean`` is NaN without a seed; ``std``, ``low`` and ``high`` are NaN with fewer than two; all are NaN if a seed
+        diverged.
     """
     values = np.asarray(values, dtype=float)
     count = len(values)
@@ -39,8 +46,8 @@ def spread(values: ArrayLike) -> dict[str, Any]:
     return {
         "mean": mean,
         "std": std,
-        "low": mean - half,
-        "high": mean + half,
+        "low": np.maximum(mean - half, limits[0]),
+        "high": np.minimum(mean + half, limits[1]),
         "seeds": count,
         "diverged": int(np.isnan(values).sum()),
         "by_seed": values.tolist(),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scalarization.analysis import runs, statistics
+from scalarization.analysis import result_files, runs, statistics
 from scalarization.plan import Plan
 from scalarization.plan.artifacts import EXPERIMENT, ArtifactKind, Source
 from scalarization.plan.cells import Cell
@@ -78,7 +78,7 @@ def _rows(plan: Plan, cells: list[Cell]) -> Iterator[dict[str, Any]]:
             **row,
             "metric": metric,
             "chosen": cell.name == chosen,
-            **statistics.spread(validation[cell.name]),
+            **statistics.spread(validation[cell.name], result_files.limits(metric)),
             **statistics.mean_and_std("test", test),
         }
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from scalarization.analysis import method_lines, names, preconditions, reported_numbers, runs, statistics
+from scalarization.analysis import method_lines, method_rows, names, preconditions, reported_numbers, runs, statistics
 from scalarization.plan import Plan
 from scalarization.plan.artifacts import EXPERIMENTS, ArtifactKind
 
@@ -27,7 +27,7 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
         ConfigError: ``only:`` selects nothing of the experiments.
         DataError: A run file is missing, damaged or incomplete.
     """
-    return runs.table(_rows(plan, artifact), method_lines.TYPES)
+    return runs.table(method_rows.correct(_rows(plan, artifact)), method_rows.TYPES)
 
 
 def _rows(plan: Plan, artifact: str) -> Iterator[dict[str, Any]]:
@@ -35,7 +35,7 @@ def _rows(plan: Plan, artifact: str) -> Iterator[dict[str, Any]]:
     for group in groups:
         undetailed = {line: cell for line, cell in group.joint.items() if not line.detail}
         reduced = replace(group, joint=undetailed or group.joint)
-        yield from (row for row in method_lines.rows(plan, reduced) if row["task"] == names.AVERAGE)
+        yield from (row for row in method_rows.rows(plan, reduced) if row["task"] == names.AVERAGE)
     for benchmark in dict.fromkeys(group.first.benchmark for group in groups):
         if not plan.benchmarks[benchmark].reported:
             continue
@@ -53,5 +53,5 @@ def _rows(plan: Plan, artifact: str) -> Iterator[dict[str, Any]]:
 
 
 KIND = ArtifactKind(
-    "table_main", "table", "runs", EXPERIMENTS, summarize, (preconditions.joint_training,), columns=method_lines.TYPES
+    "table_main", "table", "runs", EXPERIMENTS, summarize, (preconditions.joint_training,), columns=method_rows.TYPES
 )

@@ -21,6 +21,7 @@ TYPES = {
     "searched_on": "string",
     "population": "Int64",
     "epochs_ready": "Int64",
+    "searches": "Int64",
     "metric": "string",
     **runs.SPREAD_TYPES,
     **searches.GAIN_TYPES,
@@ -36,12 +37,13 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
 
     Returns:
         The condition; ``group``, ``method``, ``label``; ``searched_on``, an architecture, null without a search;
-        ``population``, ``epochs_ready`` of the search; test average over tasks at the last epoch: ``metric``, ``mean``,
-        ``std``, ``low``, ``high``, ``seeds``, ``diverged`` of them, ``by_seed``; ``gain`` over uniform, ``gain_std``
-        and ``gain_diverged``, paired by seed; ``flops`` of search and one training (forward, and twice that backward);
-        ``trainings``, the same in trainings of the row's architecture; ``of_direct``, the same relative to the direct
-        search by the same method; ``search_seconds``, measured, of training and validation of all members. A row that
-        is not selected has ``present`` false and nulls.
+        ``population``, ``epochs_ready`` of the search; ``searches``, how many searches with different seeds the
+        policies come from; test average over tasks at the last epoch: ``metric``, ``mean``, ``std``, ``low``, ``high``,
+        ``seeds``, ``diverged`` of them, ``by_seed``; ``gain`` over uniform, ``gain_std`` and ``gain_diverged``, paired
+        by seed; ``flops`` of search and one training (forward, and twice that backward); ``trainings``, the same in
+        trainings of the row's architecture; ``of_direct``, the same relative to the direct search by the same method;
+        ``search_seconds``, measured, of training and validation of all members, mean over these searches. A row that is
+        not selected has ``present`` false and nulls.
 
     Raises:
         ConfigError: ``only:`` selects nothing of the experiments.
@@ -95,11 +97,10 @@ def _measured(plan: Plan, cell: Cell, baseline: np.ndarray | None) -> dict[str, 
         return {}
     metric, values = searches.test_quality(plan, cell)
     measured = {"metric": metric, **searches.gain_columns(values, baseline, metric)}
-    search = plan.search_of(cell)
-    if search:
-        rows, _ = result_files.read_search(plan, search)
-        measured["search_seconds"] = sum(row["seconds"] for row in rows)
-    return {**measured, **statistics.spread(values.mean(axis=1))}
+    if used := searches.of_cell(plan, cell):
+        seconds = [sum(row["seconds"] for row in result_files.read_search(plan, search)[0]) for search in used]
+        measured |= {"searches": len(used), "search_seconds": float(np.mean(seconds))}
+    return {**measured, **statistics.spread(values.mean(axis=1), result_files.limits(metric))}
 
 
 def _flops(plan: Plan, cell: Cell) -> float:

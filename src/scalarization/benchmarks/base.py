@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -221,6 +221,18 @@ class DomainInfo:
     approximate: bool = False
 
 
+def images_left(images: int, limit: float | None) -> int:
+    """Number of training images that are used.
+
+    Args:
+        images: Number of training images.
+        limit: The number that is used (1 or more), or the fraction (below 1), rounded; None: all.
+    """
+    if limit is None:
+        return images
+    return int(limit) if limit >= 1 else max(1, round(limit * images))
+
+
 @dataclass(frozen=True)
 class BenchmarkInfo:
     """Declaration of a benchmark: labels, domains and their sizes, and the functions that read its files.
@@ -271,6 +283,18 @@ class BenchmarkInfo:
     def train_sizes(self) -> dict[str, int]:
         """Domain -> number of images in its official training set."""
         return {name: domain.train_images for name, domain in self.domains.items()}
+
+    def limited(self, train_images: Mapping[str, float]) -> BenchmarkInfo:
+        """The same benchmark with fewer training images.
+
+        Args:
+            train_images: Domain -> number (1 or more) or fraction (below 1) of its training images that are used.
+        """
+        domains = {
+            name: replace(domain, train_images=images_left(domain.train_images, train_images.get(name)))
+            for name, domain in self.domains.items()
+        }
+        return replace(self, domains=domains)
 
     def original_bytes(self, domains: Sequence[str]) -> float:
         """Bytes of the original files of some domains; 0 if the benchmark comes with this package."""

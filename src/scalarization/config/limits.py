@@ -14,8 +14,8 @@ SEED = 2**63 - 1
 CELLS, RUNS = 50_000, 1_000_000
 #: Weight settings of one cell.
 WEIGHT_SETTINGS = 100_000
-#: Members of a search.
-MEMBERS = 10_000
+#: Members of a search, and repetitions of it.
+MEMBERS, REPETITIONS = 10_000, 1_000
 #: Images of a batch, epochs of a run, steps of an epoch, steps of a run.
 BATCH, EPOCHS, STEPS_PER_EPOCH, STEPS = 1_000_000, 1_000_000, 100_000_000, 1_000_000_000
 #: Images that all runs of a preset are trained on.

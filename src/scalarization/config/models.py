@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from scalarization.config import limits
 from scalarization.config.base import (
@@ -84,6 +84,16 @@ class Knobs(Section):
     only: Only = Field(Only(), description="Run a part of the preset.")
 
 
+def _images_or_fraction(value: float) -> float:
+    if value >= 1 and value != int(value):
+        raise ValueError("expected a whole number of images, or a fraction below 1")
+    return value
+
+
+#: A number of images, or the fraction of them.
+TrainImages = Annotated[Number, Field(gt=0, le=1e9), AfterValidator(_images_or_fraction)]
+
+
 class Benchmark(Section):
     """Data, tasks or domains, and the recipe."""
 
@@ -95,8 +105,23 @@ class Benchmark(Section):
         None, description="Dense prediction: tasks whose maps are prepared; null: all of the benchmark."
     )
     reference: str = Field(description="The domain on whose official training set size an epoch is counted.")
+    train_images: TrainImages | Annotated[dict[str, TrainImages], Field(min_length=1)] | None = Field(
+        None,
+        description="Number of training images of every domain, or domain -> number; below 1: the fraction of them. "
+        "The other training images are not used at all; validation and test stay whole. Classes keep their "
+        "frequencies. null: all.",
+    )
     model: Model = Field(description="Options of the backbone that capacity does not set.")
     recipe: Recipe = Field(description="How one model is trained.")
+
+    @property
+    def limited_domains(self) -> dict[str, float]:
+        """Domain -> number (1 or more) or fraction (below 1) of its training images that are used, if not all."""
+        if self.train_images is None:
+            return {}
+        return (
+            self.train_images if isinstance(self.train_images, dict) else dict.fromkeys(self.domains, self.train_images)
+        )
 
 
 class Architectures(Section):
@@ -177,16 +202,19 @@ class ProfileOptions(Section):
 
 
 class SearchOptions(Section):
-    """One search of the weights per architecture (appendix 5); methods pbt, pb2, search_grid, search_random use it."""
+    """One search of the weights, or of the learning rate, per architecture (appendix 5).
+
+    Methods pbt, pb2, search_grid, search_random, search_lr use it.
+    """
 
     benchmark: str = Field(description="A key of `benchmarks`.")
     task_set: Annotated[dict[Name, TaskSet], Field(min_length=1, max_length=1)] = Field(
         description="Name of the one task set whose weights are searched, and its tasks or domains."
     )
     architectures: Architectures = Field(description="The capacity grid.")
-    method: Literal["pbt", "pb2", "search_grid", "search_random"] = Field(
+    method: Literal["pbt", "pb2", "search_grid", "search_random", "search_lr"] = Field(
         description="pbt and pb2 change weights while members train; search_grid and search_random compare constant "
-        "ones."
+        "ones; search_lr compares learning rates under uniform weights."
     )
     population: Integer = Field(ge=2, le=limits.MEMBERS, description="Number of members N.")
     epochs_ready: Count = Field(le=limits.EPOCHS, description="Epochs E between two rounds of exploitation.")
@@ -207,7 +235,20 @@ class SearchOptions(Section):
         )
     )
     resample_probability: Fraction = Field(0.25, description="PBT: probability that a weight is drawn anew instead.")
+    lr_factor: Number = Field(
+        10,
+        gt=1,
+        le=1000,
+        description="search_lr: learning rates are drawn from the recipe's divided by this to the recipe's times this, "
+        "uniformly on a logarithmic scale.",
+    )
     seed: Index = Field(0, le=limits.RUNS, description="Seed index of the search.")
+    seeds: Count = Field(
+        1,
+        le=limits.REPETITIONS,
+        description="Number K of searches, with the seed indices seed .. seed+K-1. A run of seed s is trained with the "
+        "result of search number s mod K.",
+    )
     session: Name | None = Field(
         None,
         description="Searches of one benchmark with the same session run in one job at the same time; a job for each "
@@ -308,6 +349,18 @@ class ArtifactOptions(Section):
         return self.model_dump(exclude_none=True)
 
 
+class ClaimOptions(Section):
+    """How claims are tested."""
+
+    margin: Positive = Field(
+        0.2,
+        ge=1e-3,
+        le=50,
+        description="Two methods are on par if their averages over tasks differ by less than this: percentage points "
+        "of accuracy, percent of a loss.",
+    )
+
+
 class Preset(Section):
     """A complete set of experiments."""
 
@@ -332,6 +385,7 @@ class Preset(Section):
         description="Figures and tables: name -> the query behind it. The kind (module in analysis/ and figures/ or "
         "tables/) is the name itself unless given."
     )
+    claims: ClaimOptions = Field(ClaimOptions(), description="How claims are tested.")
     conflicts: Annotated[dict[Name, ConflictCount], DISTINCT] = Field(
         {}, description="Counting of gradient conflicts: name -> in which runs of uniform weights."
     )

@@ -24,8 +24,8 @@ RULE_PREFIXES = tuple(
     f"{verb}_"
     for verb in ("count_conflicts", "download", "draw", "merge", "prepare", "profile", "search", "summarize", "train")
 )
-#: Other names of rules.
-RULES = frozenset({"all"})
+#: Other names of rules. That of the front page is also the name of the record that it leaves beside those of artifacts.
+RULES = frozenset({"all", "page"})
 #: Directory of original files, which all presets share.
 DOWNLOADS = "downloads"
 

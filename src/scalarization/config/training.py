@@ -216,7 +216,8 @@ class Variant(Changes):
 
     search: str = Field(
         "",
-        description="pbt, pb2, search_grid, search_random: another key of `searches` than the method's own option.",
+        description="pbt, pb2, search_grid, search_random, search_lr: another key of `searches` than the method's own "
+        "option.",
         json_schema_extra=_without_default,
     )
     search_on: str | None = Field(

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
-from torchvision.transforms import InterpolationMode, v2
+
+from scalarization.data.randaugment import RandAugment
 
 if TYPE_CHECKING:
     from scalarization.config import AugmentationOptions
@@ -42,14 +43,44 @@ class Augmentation:
         Returns:
             uint8 [B, C, H, W].
         """
+        return self.apply(images, self.draw(len(images), seed).to(images.device))
+
+    def draw(self, batch: int, seed: int) -> torch.Tensor:
+        """Draws of one batch, on the CPU.
+
+        Args:
+            batch: Number of images.
+            seed: Seed of the draws.
+
+        Returns:
+            int64 [draws, B], of what is used: top and left of the crop, whether it is flipped, RandAugment's variants.
+        """
         generator = torch.Generator().manual_seed(seed)
+        drawn = [torch.empty(0, batch, dtype=torch.int64)]
         if self.padding:
-            images = random_crop(images, self.padding, generator)
+            drawn.append(_corners(batch, self.padding, generator))
         if self.flip:
-            flipped = torch.rand(len(images), generator=generator) < 0.5
-            images = torch.where(flipped.to(images.device)[:, None, None, None], images.flip(-1), images)
+            drawn.append((torch.rand(1, batch, generator=generator) < 0.5).long())
         if self.randaugment:
-            images = self.randaugment(images, generator)
+            drawn.append(self.randaugment.draw(batch, generator))
+        return torch.cat(drawn)
+
+    def apply(self, images: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+        """Augment a batch as drawn; nothing is transferred to its device.
+
+        Args:
+            images: uint8 [B, C, H, W].
+            drawn: What :meth:`draw` returned, on the device of the images.
+
+        Returns:
+            uint8 [B, C, H, W].
+        """
+        corners, drawn = drawn.tensor_split([2 if self.padding else 0])
+        flipped, variants = drawn.tensor_split([1 if self.flip else 0])
+        if self.padding or self.flip:
+            images = _crop(images, self.padding, corners, flipped)
+        if self.randaugment:
+            images = self.randaugment.apply(images, variants)
         return images
 
 
@@ -65,55 +96,27 @@ def random_crop(images: torch.Tensor, padding: int, generator: torch.Generator, 
     Returns:
         [B, C, H, W].
     """
+    corners = _corners(len(images), padding, generator).to(images.device)
+    return _crop(images, padding, corners, corners[:0], fill)
+
+
+def _corners(batch: int, padding: int, generator: torch.Generator) -> torch.Tensor:
+    """Top and left of each image's crop on the padded image, int64 [2, B]."""
+    return torch.randint(0, 2 * padding + 1, (2, batch), generator=generator)
+
+
+def _crop(
+    images: torch.Tensor, padding: int, corners: torch.Tensor, flipped: torch.Tensor, fill: float = 0
+) -> torch.Tensor:
+    """Crop at ``corners`` [2 or 0, B] after padding and flip where ``flipped`` [1 or 0, B] is 1, in one gather."""
     batch, channels, height, width = images.shape
-    top, left = torch.randint(0, 2 * padding + 1, (2, batch), generator=generator).to(images.device)
-    rows = top[:, None] + torch.arange(height, device=images.device)
-    columns = left[:, None] + torch.arange(width, device=images.device)
+    rows = torch.arange(height, device=images.device).expand(batch, height)
+    columns = torch.arange(width, device=images.device).expand(batch, width)
+    if len(flipped):
+        columns = torch.where(flipped[0, :, None] > 0, columns.flip(1), columns)
+    if len(corners):
+        rows, columns = rows + corners[0, :, None], columns + corners[1, :, None]
     padded = functional.pad(images, [padding] * 4, value=fill)
-    rows = rows[:, None, :, None].expand(batch, channels, height, width + 2 * padding)
-    columns = columns[:, None, None, :].expand(batch, channels, height, width)
-    return padded.gather(2, rows).gather(3, columns)
-
-
-class RandAugment(v2.RandAugment):
-    """torchvision's RandAugment (operations, magnitudes, signs) with a draw for each image of a batch.
-
-    torchvision applies one draw to all images of a batch. This class draws operations for every image; images with the
-    same operation are transformed together.
-
-    Args:
-        num_ops: Operations per image.
-        magnitude: Magnitude on torchvision's scale of 31 bins.
-    """
-
-    def __init__(self, num_ops: int, magnitude: int) -> None:
-        super().__init__(num_ops=num_ops, magnitude=magnitude, interpolation=InterpolationMode.NEAREST, fill=0)
-
-    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Transform a batch.
-
-        Args:
-            images: uint8 [B, C, H, W].
-            generator: CPU generator of the draws.
-
-        Returns:
-            uint8 [B, C, H, W].
-        """
-        operations = list(self._AUGMENTATION_SPACE)
-        images = images.clone()
-        for _ in range(self.num_ops):
-            drawn = torch.randint(0, len(operations), (len(images),), generator=generator)
-            negative = torch.rand(len(images), generator=generator) < 0.5
-            for number, operation in enumerate(operations):
-                magnitudes, signed = self._AUGMENTATION_SPACE[operation]
-                values = magnitudes(self.num_magnitude_bins, *images.shape[-2:])
-                magnitude = 0.0 if values is None else float(values[self.magnitude])
-                for sign in (False, True) if signed and magnitude else (None,):
-                    chosen = drawn == number if sign is None else (drawn == number) & (negative == sign)
-                    rows = chosen.nonzero().flatten().to(images.device)
-                    if len(rows):
-                        signed_magnitude = -magnitude if sign else magnitude
-                        images[rows] = self._apply_image_or_video_transform(
-                            images[rows], operation, signed_magnitude, self.interpolation, self._fill
-                        )
-        return images
+    sources = (rows * padded.shape[3])[:, :, None] + columns[:, None]
+    sources = sources.view(batch, 1, height * width).expand(-1, channels, -1)
+    return padded.flatten(2).gather(2, sources).view(images.shape)

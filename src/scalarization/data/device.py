@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -54,10 +54,16 @@ class DeviceData(DomainRows):
 
     def batch(self, rows: Tensor, augmentation: Augmentation, seed: int) -> tuple[Tensor, Tensor]:
         """One batch for training; see :meth:`Data.batch`."""
-        images = self.images.index_select(0, rows)
-        if augmentation.active:
-            images = augmentation(images, seed)
-        return self.normalise(images), self.labels.index_select(0, rows)
+        return next(self.batches(rows[None], augmentation, [seed]))
+
+    def batches(
+        self, rows: Tensor, augmentation: Augmentation, seeds: Sequence[int]
+    ) -> Generator[tuple[Tensor, Tensor], None, None]:
+        """Batches for training in order; all draws move to the device before the first. See :meth:`Data.batches`."""
+        drawn = [augmentation.draw(len(part), seed) for part, seed in zip(rows, seeds, strict=True)]
+        for part, draws in zip(rows, torch.stack(drawn).to(self.device) if drawn else (), strict=True):
+            images = augmentation.apply(self.images.index_select(0, part), draws)
+            yield self.normalise(images), self.labels.index_select(0, part)
 
     def evaluation_batches(self, start: int, size: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches in order, without augmentation; see :meth:`Data.evaluation_batches`."""

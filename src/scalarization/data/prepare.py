@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from scalarization.data.dense_store import write_dense_store
 from scalarization.data.encode import describe_encoding, write_images
 from scalarization.data.equal_images import EqualImages, Place
 from scalarization.data.files import write_array
+from scalarization.data.limits import limited_splits
 from scalarization.data.store import FORMAT, complete_store, normalisation
 from scalarization.errors import DataError, UserError
 
@@ -33,6 +35,7 @@ def prepare(
     downloads: Path,
     tasks: list[str] | None = None,
     origin: Mapping[str, Any] | None = None,
+    train_images: Mapping[str, float] | None = None,
 ) -> None:
     """Make a benchmark's prepared store from its original files.
 
@@ -43,23 +46,29 @@ def prepare(
         downloads: Directory of the original files.
         tasks: Dense tasks: those whose maps are prepared; None: all.
         origin: What ``dataset.json`` records of where the store comes from, see :mod:`scalarization.provenance`.
+        train_images: Domain -> number (1 or more) or fraction (below 1) of its training images that are used, if it
+            is limited.
 
     Raises:
         DataError: An original file is missing or damaged, or the data are not as the benchmark declares them.
     """
-    info = benchmarks.load(benchmark)
+    info, limits = benchmarks.load(benchmark), train_images or {}
     metadata = {**info.labels.describe(), **(describe_encoding(info.image_size) if info.encoded else {})}
-    metadata |= {**info.provenance, **(origin or {})}
+    metadata |= {**info.provenance, **(origin or {}), **({"train_images": limits} if limits else {})}
     is_part = info.files is not None and bool(read_sums(downloads))
     if isinstance(info.labels, MapLabels):
         formats = {task: info.labels.formats[task] for task in tasks or info.labels.formats}
         data = _read(benchmark, info, list(formats), downloads)
         check_data(benchmark, info, domains, data, is_part)
+        data = replace(data, splits=limited_splits(benchmark, domains[0], data.splits, limits.get(domains[0])))
         shape = (info.image_size, info.image_size, info.channels)
         write_dense_store(directory, benchmark, domains[0], data, formats, metadata, shape, info.shared_images)
     else:
         data = _read(benchmark, info, domains, downloads)
         check_data(benchmark, info, domains, data, is_part)
+        for name, limit in limits.items():
+            splits = limited_splits(benchmark, name, data[name].splits, limit, data[name].labels)
+            data[name] = replace(data[name], splits=splits)
         write_store(directory, benchmark, data, metadata, info.shared_images)
 
 

@@ -35,6 +35,10 @@ REPORTED: Look = {"color": style.COLOURS[3], "linewidth": 4, "solid_capstyle": "
 PROCEDURES = {"reuse": "reuse $p^*$ unchanged", "refine": "search again near $p^*$"}
 #: Reversed, because here a positive value is a loss, and blue is good in all figures.
 LOSS_MAP = f"{style.DIFFERENCE_MAP}_r"
+#: Why losses of one seed are not to be trusted.
+ONE_SEED = "one seed chooses and is measured"
+#: In place of the second matrix with one or two seeds.
+MORE_SEEDS = "takes three seeds:\none is measured,\nthe others choose\nby their mean and error"
 STRIP_HEIGHT = 1.5
 #: With at most this many capacities the two matrices are side by side.
 MOST_SIDE_BY_SIDE = 6
@@ -51,7 +55,7 @@ def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
     reported = summary[summary["part"] == "reported"]
     parts = list(task_sets.by_task_set(measured))
     has_matrices = measured.loc[measured["present"].astype(bool), "architecture"].nunique() > 1
-    matrices_height = _matrices_height(len(list(grid))) if has_matrices else 0
+    matrices_height = _matrices_height(len(list(grid)), summary["procedure"].nunique()) if has_matrices else 0
     strips = [task_sets.weight_tasks(metadata, task_set) for task_set, _, _ in parts]
     heights = [STRIP_HEIGHT * len(tasks) + 0.2 + matrices_height for tasks in strips]
     legend = _legend(summary)
@@ -71,16 +75,18 @@ def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
             _draw_matrices(halves[1], grid, rows[rows["part"] == "regret"], optima, norm)
     if has_matrices:
         unit = labels.DIFFERENCE_UNITS[labels.metric_of(summary)]
+        by_others = summary["cross_fitted"].dropna().astype(bool).all()
         (bar,) = style.colour_bar_axes(bottom, 1)
-        style.colour_bar(bar, norm, LOSS_MAP, f"loss of test average relative to own $p^*$ [{unit}]")
+        label = f"loss of test average relative to own $p^*$ [{unit}]"
+        style.colour_bar(bar, norm, LOSS_MAP, label if by_others else f"{label}, {ONE_SEED}")
     bottom.legend(handles=legend, loc="outside lower center", ncols=LEGEND_COLUMNS, columnspacing=1.2)
     return figure
 
 
-def _matrices_height(capacities: int) -> float:
-    """Height of both matrices, inches."""
+def _matrices_height(capacities: int, procedures: int) -> float:
+    """Height of the matrices of all procedures, inches."""
     side_by_side = capacities <= MOST_SIDE_BY_SIDE
-    return 0.45 + 2.0 if side_by_side else 2 * (0.45 + 0.32 * capacities)
+    return 0.45 + 2.0 if side_by_side else procedures * (0.45 + 0.32 * capacities)
 
 
 def _draw_strip(ax: Axes, grid: CapacityGrid, optima: pd.DataFrame, task: str, reported: pd.DataFrame) -> None:
@@ -135,16 +141,26 @@ def _draw_optimum(ax: Axes, x: float, rows: pd.DataFrame) -> None:
 def _draw_matrices(
     parent: SubFigure, grid: CapacityGrid, regrets: pd.DataFrame, optima: pd.DataFrame, norm: Normalize
 ) -> None:
-    """Draw one matrix per procedure: capacities that were searched by capacities that were trained."""
+    """Draw one matrix per procedure: capacities that were searched by capacities that were trained.
+
+    A procedure that takes more seeds has a note in its place, if there is room for two matrices anyway.
+    """
     short = {"depth": "d", "shared layers": "shr"}[grid.row_quantity]
     names = [f"{short}{grid.row_label(row)} w{grid.widths[column]}" for row, column in grid]
     architectures = [grid.rows_at(optima, *cell)["architecture"].iloc[0] for cell in grid]
     num_settings = len(optima.drop_duplicates(["method", "weight_setting"]).dropna(subset=["method"]))
     side_by_side = len(names) <= MOST_SIDE_BY_SIDE
-    axes = parent.subplots(1, 2) if side_by_side else parent.subplots(2, 1)
+    procedures = [name for name in PROCEDURES if side_by_side or (regrets["procedure"] == name).any()]
+    shape = (1, len(procedures)) if side_by_side else (len(procedures), 1)
+    axes = parent.subplots(*shape, squeeze=False).flat
     decimals = labels.difference_decimals(labels.metric_of(regrets), regrets["mean"].to_numpy())
-    for ax, (procedure, title) in zip(axes, PROCEDURES.items(), strict=True):
+    for ax, procedure in zip(axes, procedures, strict=True):
+        ax.set_title(PROCEDURES[procedure])
         rows = regrets[regrets["procedure"] == procedure]
+        if rows.empty:
+            divergence.mark_panel(ax, MORE_SEEDS)
+            ax.set_yticks([])
+            continue
         names_of_values = ("mean", "std", "diverged", "seeds")
         mean, std, diverged, seeds = (_matrix(rows, name, architectures) for name in names_of_values)
         if len(names) > MOST_WITH_DEVIATIONS:
@@ -161,7 +177,7 @@ def _draw_matrices(
             else:
                 row_labels = [f"{name} ({count})" if count else name for name, count in zip(names, counts, strict=True)]
         heatmaps.label_cells(ax, row_labels, names, rotation=90 if len(names) > MOST_WITH_DEVIATIONS else 0)
-        ax.set(title=title, xlabel="trained capacity", ylabel=y_label)
+        ax.set(xlabel="trained capacity", ylabel=y_label)
 
 
 def _matrix(rows: pd.DataFrame, name: str, architectures: list[str]) -> np.ndarray:

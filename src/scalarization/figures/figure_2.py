@@ -7,14 +7,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
 
 from scalarization.plotting import divergence, heatmaps, labels, style, task_sets
 from scalarization.plotting.capacities import CapacityGrid
 
 #: Panels per line.
 COLUMNS = 3
+#: Why gains of one seed are not to be trusted.
+ONE_SEED = "one seed: the same models choose $p^*$ and are measured, so gains are too good"
 COLOUR_MAPS = {"weight": style.WEIGHT_MAP, "mean": style.DIFFERENCE_MAP}
 
 
@@ -39,7 +43,7 @@ def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
     grid = CapacityGrid.from_summary(summary)
     lines = _lines(summary, metadata)
     panel_height = 0.42 + 0.34 * len(grid.rows)
-    handles = [*([] if summary["present"].all() else [style.not_run_entry()]), *divergence.settings_entries(summary)]
+    handles = _legend(summary)
     bottom_height = style.legend_height(len(handles), 1)
     figure = style.new_figure(panel_height * len(lines) + bottom_height)
     top, bottom = style.stack(figure, [panel_height * len(lines), bottom_height])
@@ -68,6 +72,14 @@ def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
     if handles:
         bottom.legend(handles=handles, loc="outside lower center")
     return figure
+
+
+def _legend(summary: pd.DataFrame) -> list[Artist]:
+    handles: list[Artist] = [] if summary["present"].all() else [style.not_run_entry()]
+    handles += divergence.settings_entries(summary)
+    if not summary["cross_fitted"].dropna().astype(bool).all():
+        handles.append(Line2D([], [], linestyle="none", label=ONE_SEED))
+    return handles
 
 
 def _lines(summary: pd.DataFrame, metadata: dict[str, Any]) -> list[tuple[str, list[HeatMap]]]:

@@ -66,29 +66,35 @@ def _draw_panel(ax: Axes, rows: pd.DataFrame) -> None:
     if np.isfinite(fit["slope"]):
         x = np.array([points["validation"].min(), points["validation"].max()])
         ax.plot(x, fit["intercept"] + fit["slope"] * x, color="black", linewidth=1.0)
-    ax.set_title("\n".join(filter(None, (conflicts.title(rows), _correlation(fit), _diverged(rows)))))
+    ax.set_title(_title(rows, fit))
     for axis, quantity in ((ax.xaxis, "validation"), (ax.yaxis, "percent")):
         divergence.hide_ticks_without_values(axis, points[quantity])
     metric = labels.metric_of(rows)
     ax.set(xlabel=f"validation {metric} [{labels.UNITS[metric]}]", ylabel=conflicts.CONFLICTS_LABEL)
 
 
-def _diverged(rows: pd.DataFrame) -> str:
+def _diverged(rows: pd.DataFrame) -> list[str]:
     """How many runs diverged; empty if none did."""
     diverged = rows[rows["present"].astype(bool)].groupby("run")["diverged"].any()
-    return f"{diverged.sum()} of {len(diverged)} runs diverged" if diverged.any() else ""
+    return [f"{diverged.sum()} of {len(diverged)} runs diverged"] if diverged.any() else []
 
 
-def _correlation(fit: pd.Series) -> str:
-    if fit["runs"] == 0:
-        return ""
-    if not np.isfinite(fit["r"]):
-        return "no correlation: all values are equal"
-    runs = "1 run" if fit["runs"] == 1 else f"{fit['runs']} runs"
-    r, low, high = (labels.format_number(fit[name], 2) for name in ("r", "r_low", "r_high"))
-    if not np.isfinite(fit["r_low"]):
-        return f"$r$ = {r} ({runs})"
-    return f"$r$ = {r} (95 % CI {low} to {high}, {runs})"
+def _title(rows: pd.DataFrame, fit: pd.Series) -> str:
+    """What was counted, in how many runs, and both correlations."""
+    runs = {0: "", 1: ", 1 run"}.get(fit["runs"], f", {fit['runs']} runs")
+    lines = [conflicts.title(rows) + runs]
+    if fit["runs"]:
+        lines.append(_correlation(fit["r"], "95 % CI ", fit["r_low"], fit["r_high"]))
+    if fit["last_runs"] > 1:
+        lines.append("last epoch: " + _correlation(fit["last_r"], "", fit["last_r_low"], fit["last_r_high"]))
+    return "\n".join([*lines, *_diverged(rows)])
+
+
+def _correlation(r: float, interval: str, low: float, high: float) -> str:
+    if not np.isfinite(r):
+        return "no correlation, all values are equal"
+    r_text, low_text, high_text = (labels.format_number(value, 2) for value in (r, low, high))
+    return f"$r$ = {r_text}" + (f" ({interval}{low_text} to {high_text})" if np.isfinite(low) else "")
 
 
 def _legend(rows: pd.DataFrame, narrow: bool) -> list[list[Line2D]]:

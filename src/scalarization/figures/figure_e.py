@@ -52,17 +52,18 @@ def draw(summary: pd.DataFrame, metadata: dict[str, Any]) -> Figure:
 class TaskSetPanels:
     """The panels of one task set.
 
-    A row is a depth and a number of shared layers. A column is a method, a setting of the search and a width.
+    A row is a depth and a number of shared layers. A column is a method, a setting of the search, a width and, of a
+    search that is repeated, a seed.
     """
 
     def __init__(self, summary: pd.DataFrame, colours: list[Any]) -> None:
-        searches = [rows for _, rows in summary.groupby(["search", "architecture"], sort=False)]
+        searches = [rows for _, rows in summary.groupby(["search", "architecture", "search_seed"], sort=False)]
         self.panels: dict[tuple[tuple, tuple], pd.DataFrame] = {}
         for rows in searches:
             first = rows.iloc[0]
             row = (first["depth"], 0 if pd.isna(first["shared_layers"]) else first["shared_layers"])
             column = (names.order(first["method"]), *_setting(first), first["width"])
-            # Searches that differ only in something that has no column, such as the seed, get a number.
+            # Searches that differ only in something that has no column, or in their seed, get a number.
             number = sum((row, (*column, n)) in self.panels for n in range(len(searches)))
             self.panels[row, (*column, number)] = rows
         self.rows = sorted({row for row, _ in self.panels})
@@ -71,8 +72,9 @@ class TaskSetPanels:
         task_numbers = zip(present["task"], present["task_number"].astype(int), strict=True)
         #: Task -> colour.
         self.colours = {task: colours[number] for task, number in task_numbers}
+        repeated = (summary["repetitions"] > 1).any()
         several = summary.groupby("method")[["population", "epochs_ready", "quantile"]].nunique().gt(1).any(axis=None)
-        two_lines = len(self.columns) > MOST_ONE_LINE_COLUMNS or several
+        two_lines = len(self.columns) > MOST_ONE_LINE_COLUMNS or several or repeated
         self.title = functools.partial(_panel_title, with_setting=several, two_lines=two_lines)
         entry = ENTRY_WIDTH + LETTER_WIDTH * max(map(len, self.colours), default=0)
         self.legend_columns = max(1, min(LEGEND_COLUMNS, int(style.TEXT_WIDTH / entry)))
@@ -140,6 +142,8 @@ def _panel_title(search: pd.Series, with_setting: bool, two_lines: bool) -> str:
     if with_setting:
         population, epochs, quantile = _setting(search)
         name += f", N={population}, E={epochs}" + (f", Q={quantile:g}" if quantile else "")
+    if search["repetitions"] > 1:
+        name += f", seed {search['search_seed']}"
     return f"{name}\n{capacity}" if two_lines else f"{name}, {capacity}"
 
 

@@ -1,4 +1,4 @@
-"""Methods whose weights a search of the preset determines: PBT, PB2, and the best of many constant weight vectors."""
+"""Methods for which a search of the preset determines the weights (PBT, PB2, grid, random) or the learning rate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scalarization.methods.info import SCALARIZATION, CostFormulas, MethodInfo
 
 
 class SearchedOptions(MethodOptions):
-    """Which search the weights come from."""
+    """Which search the weights, or the learning rate, come from."""
 
     search: str | None = Field(None, description="A key of the preset's `searches`.")
     search_on: str | None = Field(
@@ -75,6 +75,19 @@ METHODS = {
             options=SearchedOptions,
             formulas=CostFormulas("N+1", "N+1"),
             rank=8,
+            module="searched",
+        ),
+        MethodInfo(
+            name="search_lr",
+            label="Uniform, searched lr",
+            group=SCALARIZATION,
+            kind="searched",
+            description="Uniform weights with the best of learning rates drawn around the recipe's, one draw for each "
+            "member of the population: what the budget of a search of weights gives without them (the control of "
+            "Kurin et al. 2022 and Xin et al. 2022).",
+            options=SearchedOptions,
+            formulas=CostFormulas("N+1", "N+1"),
+            rank=9,
             module="searched",
         ),
     )

@@ -20,7 +20,7 @@ from scalarization.plan.paths import Paths, check_names, check_sessions
 from scalarization.plan.populations import expand_searches
 from scalarization.plan.problems import Problems
 from scalarization.plan.scope import Scope, check_preset
-from scalarization.plan.selection import check_selection, select, selects, selects_benchmark
+from scalarization.plan.selection import check_selection, select, selects_benchmark, selects_search
 
 T = TypeVar("T")
 
@@ -88,9 +88,20 @@ class Plan:
         return packing.shards_of(cell, self.preset.jobs.runs_per_job)
 
     def search_of(self, cell: Cell) -> Search | None:
-        """The search that a cell takes its weights from; None for a cell whose weights are known beforehand."""
+        """The search that a cell takes its weights from; None for a cell whose weights are known beforehand.
+
+        Of a search that is repeated it is the first one, which stands for the settings of all.
+        """
         reference = cell.specification.search
         return self.all_searches[reference.name] if reference else None
+
+    def searches_of(self, cell: Cell) -> tuple[Search, ...]:
+        """The searches that the runs of a cell take their weights from, each once: several if it is repeated."""
+        reference = cell.specification.search
+        if reference is None:
+            return ()
+        names = dict.fromkeys(reference.of_seed(run.seed).name for run in cell.runs)
+        return tuple(self.all_searches[name] for name in names)
 
     def _lookup(self, name: str, known: Mapping[str, T], problem: str) -> T:
         if name not in known:
@@ -133,7 +144,8 @@ def load_plan(config: Config) -> Plan:
     cells, counted = select(only, cells), select(only, counted)
     if not cells and not counted:
         raise ConfigError(f"{config.source}: only = {only.describe()}: nothing of the preset is left")
-    used = {cell.specification.search.name for cell in cells.values() if cell.specification.search}
+    references = [(cell.specification.search, cell.runs) for cell in cells.values() if cell.specification.search]
+    used = {reference.of_seed(run.seed).name for reference, runs in references for run in runs}
     return Plan(
         config,
         Paths(config.results, config.reports, config.data_dir),
@@ -143,7 +155,7 @@ def load_plan(config: Config) -> Plan:
         all_searches,
         cells,
         counted,
-        {name: search for name, search in all_searches.items() if name in used or selects(only, search.cell)},
+        {name: search for name, search in all_searches.items() if name in used or selects_search(only, search)},
         {
             name: profile
             for name, profile in profiles.items()

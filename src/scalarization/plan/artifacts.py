@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 #: Captions of the kinds, for Snakemake's report.
 CAPTIONS = ROOT / "workflow" / "report"
-#: What a kind reads: run files (and searches); those and predictions; conflict files; the prepared store; a profile.
-Reads = Literal["runs", "examples", "conflicts", "store", "profile"]
+#: What a kind reads: run files (and searches); those and predictions; conflict files; the prepared store; a profile;
+#: all run files, searches, conflict files and profiles that are selected; nothing.
+Reads = Literal["runs", "examples", "conflicts", "store", "profile", "everything", "nothing"]
 #: Keys of an artifact that name what it is made of.
 SOURCES = ("experiment", "experiments", "conflicts", "searches", "profile")
 #: What a kind needs: alternatives, of each of which exactly one key must be given. All other keys are refused.
@@ -36,6 +37,8 @@ EXPERIMENTS: Needs = (("experiment", "experiments"),)
 SEARCHES: Needs = (("searches",),)
 CONFLICTS: Needs = (("conflicts",),)
 PROFILE: Needs = (("profile",),)
+#: Names nothing: such a kind reads everything, or nothing.
+NOTHING: Needs = ()
 
 
 @dataclass(frozen=True)
@@ -145,11 +148,15 @@ def kind_of(plan: Plan, artifact: str) -> ArtifactKind:
 
 def experiments_of(plan: Plan, artifact: str) -> list[str]:
     """The experiments that an artifact queries; none if it is about a profile or conflicts."""
+    if _reads_everything(plan, artifact):
+        return list(plan.experiments)
     return _experiments(options_of(plan, artifact))
 
 
 def conflicts_of(plan: Plan, artifact: str) -> list[str]:
     """The keys of `conflicts` that an artifact queries."""
+    if _reads_everything(plan, artifact):
+        return list(plan.conflicts)
     return options_of(plan, artifact).conflicts or []
 
 
@@ -161,11 +168,21 @@ def cells_of(plan: Plan, artifact: str) -> list[Cell]:
     cells += [
         plan.counted[c.name] for n in conflicts_of(plan, artifact) for c in plan.conflicts[n] if c.name in plan.counted
     ]
-    return list({cell.name: cell for cell in cells}.values())
+    return list({(cell.name, cell.counts_conflicts): cell for cell in cells}.values())
+
+
+def profiles_of(plan: Plan, artifact: str) -> list[str]:
+    """The selected keys of `profiles` that an artifact queries."""
+    if _reads_everything(plan, artifact):
+        return list(plan.profiles)
+    profile = options_of(plan, artifact).profile
+    return [profile] if profile is not None and profile in plan.profiles else []
 
 
 def planned_searches(plan: Plan, artifact: str) -> list[Search]:
     """The searches that an artifact queries in the whole preset, in the order in which it lists them."""
+    if _reads_everything(plan, artifact):
+        return list(plan.all_searches.values())
     return _searches(options_of(plan, artifact), plan.all_searches)
 
 
@@ -178,8 +195,9 @@ def selected(plan: Plan) -> list[str]:
     """Artifacts of which anything is selected; one of experiments is not made of their searches alone."""
     return [
         artifact
-        for artifact, options in plan.preset.artifacts.items()
-        if options.profile in plan.profiles
+        for artifact in plan.preset.artifacts
+        if kind_of(plan, artifact).reads == "nothing"
+        or profiles_of(plan, artifact)
         or cells_of(plan, artifact)
         or (searches_of(plan, artifact) and not experiments_of(plan, artifact))
     ]
@@ -188,12 +206,11 @@ def selected(plan: Plan) -> list[str]:
 def inputs_of(plan: Plan, artifact: str) -> list[Path]:
     """The files that an artifact is summarised from."""
     kind, cells, paths = kind_of(plan, artifact), cells_of(plan, artifact), plan.paths
-    if kind.reads == "profile":
-        return [paths.profile_file(options_of(plan, artifact).profile or "")]
     if kind.reads == "store":
         # What the tasks or domains are is known from the data; nothing needs to be trained for it.
         return [paths.store_file(benchmark) for benchmark in dict.fromkeys(cell.benchmark for cell in cells)]
     files = [*map(paths.run_file, cells), *map(paths.search_file, searches_of(plan, artifact))]
+    files += map(paths.profile_file, profiles_of(plan, artifact))
     if kind.reads == "examples":
         files += [file for cell in cells if (file := paths.examples_file(Shard(cell)))]
     return files
@@ -274,6 +291,10 @@ def _unknown_names(preset: Preset, options: ArtifactOptions) -> Iterable[tuple[s
         for name in names:
             if name not in known:
                 yield key, f"'{name}' is unknown; {suggestion(name, known)}"
+
+
+def _reads_everything(plan: Plan, artifact: str) -> bool:
+    return kind_of(plan, artifact).reads == "everything"
 
 
 def _experiments(options: ArtifactOptions) -> list[str]:

@@ -7,6 +7,7 @@ one job trains, a *job* one process that trains some shards of one benchmark.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,11 +121,14 @@ class Shard:
         cell: The whole cell.
         shard_index: Number of the shard, counted from 0.
         num_shards: Number of shards of the cell; 1 if it is not split.
+        by_seed: Seed -> the cell as its runs of this seed are trained; only where a search is repeated and its policies
+            are known, else empty.
     """
 
     cell: Cell
     shard_index: int = 0
     num_shards: int = 1
+    by_seed: Mapping[int, Cell] = field(default_factory=dict, hash=False)
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -137,6 +141,21 @@ class Shard:
         if self.num_shards == 1:
             return self.cell.name
         return f"{self.cell.name}@{self.shard_index}/{self.num_shards}"
+
+    def cell_of(self, run: Run) -> Cell:
+        """The cell as one of its runs is trained."""
+        return self.by_seed.get(run.seed, self.cell)
+
+    def describe(self) -> dict[str, Any]:
+        """The specification of its runs, ready for JSON; where it differs between seeds, ``by_seed`` says how."""
+        if not self.by_seed:
+            return self.cell.describe()
+        described = {str(seed): cell.describe() for seed, cell in self.by_seed.items()}
+        differing = {
+            seed: {"search": values["search"]["name"], "lr": values["recipe"]["lr"], "policy": values["policy"]}
+            for seed, values in described.items()
+        }
+        return {**self.cell.describe(), "by_seed": differing}
 
 
 @dataclass(frozen=True)
@@ -163,7 +182,7 @@ class Search:
     Attributes:
         key: Its name in the preset; searches of several architectures share it.
         cell: What a member trains: the recipe on a fraction of the training set, with weights that change.
-        method: ``pbt``, ``pb2``, ``search_grid`` or ``search_random``.
+        method: ``pbt``, ``pb2``, ``search_grid``, ``search_random`` or ``search_lr``.
         population: Number of members N.
         epochs_ready: Epochs E of an interval, after which members may exploit one another.
         quantile: Fraction Q of members that exploit, and of those that are exploited.
@@ -172,6 +191,9 @@ class Search:
         seed: Seed index of the search, shared by its members: their scores differ by their weights alone (choice).
         session: Searches of one session run in one job, at the same time.
         full_steps: Steps of one training on the whole training set: the unit in which its budget is counted.
+        lr_factor: ``search_lr`` draws learning rates from the recipe's divided by this to the recipe's times this.
+        repetition: Its number among the searches that differ in their seed alone, counted from 0.
+        repetitions: How many there are of them. Runs of seed s use number s mod ``repetitions``.
     """
 
     key: str
@@ -185,11 +207,26 @@ class Search:
     seed: int
     session: str
     full_steps: int
+    lr_factor: float = 10.0
+    repetition: int = 0
+    repetitions: int = 1
 
     @property
     def name(self) -> str:
-        """Identity, and place below ``searches/``."""
-        return f"{self.key}/{self.cell.architecture.name}"
+        """Identity, and place below ``searches/``. The first repetition has the name of a search that is run once."""
+        name = f"{self.key}/{self.cell.architecture.name}"
+        return f"{name}.seed{self.seed}" if self.repetition else name
+
+    @property
+    def varies_lr(self) -> bool:
+        """Whether its members differ in their learning rate under uniform weights, and not in their weights."""
+        return self.method == "search_lr"
+
+    @property
+    def lr_range(self) -> tuple[float, float]:
+        """The lowest and the highest learning rate that a member may have; equal unless they differ in it."""
+        lr = self.cell.specification.recipe.lr
+        return (lr / self.lr_factor, lr * self.lr_factor) if self.varies_lr else (lr, lr)
 
     @property
     def exploits(self) -> bool:
@@ -209,7 +246,7 @@ class Search:
 
     @property
     def num_configurations(self) -> int:
-        """Weight vectors that are tried: N + ceil(N Q) (intervals - 1)."""
+        """Weight vectors, or learning rates, that are tried: N + ceil(N Q) (intervals - 1)."""
         return self.population + self.num_exploiting * (len(self.interval_ends) - 1)
 
     def describe(self) -> dict[str, Any]:
@@ -225,6 +262,7 @@ class Search:
             "epochs_ready": self.epochs_ready,
             "seed": self.seed,
             **(exploiting if self.exploits else {}),
+            **({"lr_factor": self.lr_factor} if self.varies_lr else {}),
             "trains": self.cell.describe(),
         }
 

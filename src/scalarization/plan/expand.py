@@ -212,7 +212,7 @@ def _search_reference(
     cell: Cell,
     searches: Mapping[str, Search],
 ) -> SearchReference | None:
-    """The search that a cell's weights come from; None, and a problem, if there is no such search."""
+    """The search that a cell's weights or learning rate come from; None, and a problem, if there is no such search."""
     given = variant.model_dump(include=set(SearchedOptions.model_fields), exclude_unset=True)
     options = options.model_copy(update=given)
     place = f"{key}.{method}.search"
@@ -234,7 +234,14 @@ def _search_reference(
             f"'{options.search}' is for {search.cell.benchmark} {', '.join(search.cell.tasks)}, "
             f"not {cell.benchmark} {', '.join(cell.tasks)}",
         )
-    return SearchReference(name, options.policy, search.describe())
+    repeated = [other for other in searches.values() if other.repetition and _first_name(other) == name]
+    others = tuple(SearchReference(other.name, options.policy, other.describe()) for other in repeated)
+    return SearchReference(name, options.policy, search.describe(), others)
+
+
+def _first_name(search: Search) -> str:
+    """Name of the first repetition of a search."""
+    return replace(search, repetition=0).name
 
 
 def _merge(first: Cell, second: Cell) -> Cell:

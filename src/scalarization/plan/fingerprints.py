@@ -64,7 +64,8 @@ def of_store(benchmark: str, options: Benchmark) -> str:
         benchmark: The benchmark.
         options: What the preset says of it.
     """
-    return _digest([options.domains, options.tasks], code_digest("data.prepare", f"benchmarks.{benchmark}"))
+    limits = [options.limited_domains] if options.limited_domains else []
+    return _digest([options.domains, options.tasks, *limits], code_digest("data.prepare", f"benchmarks.{benchmark}"))
 
 
 def of_summary(plan: Plan, artifact: str) -> str:
@@ -72,8 +73,11 @@ def of_summary(plan: Plan, artifact: str) -> str:
     planned = [c.name for e in artifacts.experiments_of(plan, artifact) for c in plan.experiments[e]]
     planned += [c.name for n in artifacts.conflicts_of(plan, artifact) for c in plan.conflicts[n]]
     reported = sorted((digests.PACKAGE / "analysis" / "reported").glob("*.csv"))
+    kind = artifacts.kind_of(plan, artifact)
+    tests_claims = kind.needs == artifacts.NOTHING
     content = [
         plan.preset.artifacts[artifact].describe(),
+        plan.preset.claims.model_dump() if tests_claims else None,
         planned,
         [(c.name, len(c.runs)) for c in artifacts.cells_of(plan, artifact)],
         [file.read_text(encoding="utf-8") for file in reported],
@@ -81,12 +85,27 @@ def of_summary(plan: Plan, artifact: str) -> str:
         # Names, order and formulas in tables come from what methods declare, which digests leave out.
         [[m.name, m.label, m.group, m.rank, m.formulas and vars(m.formulas)] for m in methods.all_methods()],
     ]
-    return _digest(content, code_digest("analysis", f"analysis.{artifacts.kind_of(plan, artifact).name}"))
+    # Claims are found by the names of their modules, so that following imports misses them.
+    claims = sorted(file.stem for file in (digests.PACKAGE / "analysis" / "claims").glob("[!_]*.py"))
+    roots = [f"analysis.claims.{name}" for name in claims] if tests_claims else []
+    return _digest(content, code_digest("analysis", f"analysis.{kind.name}", *roots))
 
 
 def of_drawing(kind: ArtifactKind) -> str:
     """Digest of the code that draws a kind of artifact."""
     return code_digest(f"{kind.output}s", kind.drawing)
+
+
+def of_page(plan: Plan) -> str:
+    """Fingerprint of the front page: of all that it shows but results, and of the code that lays it out."""
+    names = list(plan.preset.artifacts)
+    captions = sorted({artifacts.kind_of(plan, name).caption for name in names})
+    layout = [file for file in (digests.PACKAGE / "reports" / "page").iterdir() if file.suffix in (".j2", ".css")]
+    content = [
+        [plan.config.preset_name, plan.preset.description, plan.config.only.describe(), names],
+        [file.read_text(encoding="utf-8") for file in (*captions, *sorted(layout))],
+    ]
+    return _digest(content, code_digest("reports.page"))
 
 
 def _digest(content: Any, code: str) -> str:

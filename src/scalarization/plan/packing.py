@@ -18,7 +18,8 @@ from scalarization.plan.cells import Cell, Job, Search, Shard
 if TYPE_CHECKING:
     from scalarization.plan import Plan
 
-#: Benchmark and search session (empty: none), whose shards may meet in a job -> experiments -> shards that they need.
+#: Benchmark and sessions of searches (empty: none), whose shards may meet in a job -> experiments -> shards that they
+#: need.
 Groups = dict[tuple[str, str], dict[tuple[str, ...], list[Shard]]]
 
 
@@ -43,8 +44,8 @@ def training_jobs(plan: Plan) -> list[Job]:
     for cell in plan.cells.values():
         users = tuple(e for e, cells in names.items() if cell.name in cells)
         # What waits for a search must not hold up what does not.
-        search = plan.search_of(cell)
-        group = groups.setdefault((cell.benchmark, search.session if search else ""), {})
+        sessions = dict.fromkeys(search.session for search in plan.searches_of(cell))
+        group = groups.setdefault((cell.benchmark, " ".join(sessions)), {})
         group.setdefault(users, []).extend(plan.shards(cell))
     return _pack(plan, groups)
 
@@ -69,7 +70,7 @@ def search_sessions(plan: Plan) -> dict[str, list[Search]]:
 
 def job_inputs(plan: Plan, job: Job) -> list[Path]:
     """The files that a training job reads: data, and the searches of its cells."""
-    searches = {s.name: s for shard in job.shards if (s := plan.search_of(shard.cell))}
+    searches = {search.name: search for shard in job.shards for search in plan.searches_of(shard.cell)}
     return [plan.paths.store_file(job.benchmark), *map(plan.paths.search_file, searches.values())]
 
 

@@ -108,6 +108,16 @@ class Paths:
         """Where it is recorded from what an artifact was drawn, with the checksums of its files."""
         return self.results / "drawn" / f"{artifact}.json"
 
+    @property
+    def page_file(self) -> Path:
+        """The front page."""
+        return self.reports / "index.html"
+
+    @property
+    def page_record(self) -> Path:
+        """Where it is recorded from what the front page was made; no artifact has this name."""
+        return self.drawing_record("page")
+
     def artifact_files(self, artifact: str, output: str) -> dict[str, Path]:
         """Format -> file of an artifact.
 

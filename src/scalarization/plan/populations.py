@@ -1,8 +1,9 @@
-"""The searches of a preset: one for each architecture of a key of `searches`. Mistakes are noted."""
+"""The searches of a preset: one for each architecture and seed of a key of `searches`. Mistakes are noted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from scalarization.config.models import SearchOptions
 from scalarization.plan import sizes
@@ -47,17 +48,19 @@ def _searches_of(scope: Scope, key: str, options: SearchOptions) -> Iterator[Sea
     for architecture in possible_architectures(scope, place, options.architectures, origin, settings):
         specification = scope.specification(options.benchmark, architecture, settings, tasks)
         search = Search(
-            key,
-            Cell(options.benchmark, task_set, tasks, architecture, "uniform", "search", specification, ()),
-            options.method,
-            options.population,
-            options.epochs_ready,
-            options.quantile,
-            tuple(options.perturbation_factors),
-            options.resample_probability,
-            options.seed,
-            options.session or f"{key}_{architecture.name}",
-            whole.epochs * whole.steps_per_epoch,
+            key=key,
+            cell=Cell(options.benchmark, task_set, tasks, architecture, "uniform", "search", specification, ()),
+            method=options.method,
+            population=options.population,
+            epochs_ready=options.epochs_ready,
+            quantile=options.quantile,
+            perturbation_factors=tuple(options.perturbation_factors),
+            resample_probability=options.resample_probability,
+            seed=options.seed,
+            session=options.session or "",
+            full_steps=whole.epochs * whole.steps_per_epoch,
+            lr_factor=options.lr_factor,
+            repetitions=options.seeds,
         )
         if search.exploits and len(search.interval_ends) < 2:
             message = f"{options.epochs_ready} of {settings.epochs} epochs: there is no exploitation"
@@ -65,4 +68,6 @@ def _searches_of(scope: Scope, key: str, options: SearchOptions) -> Iterator[Sea
         elif options.epochs_ready > settings.epochs:
             message = f"{options.epochs_ready} is more than the {settings.epochs} epochs of a member"
             scope.problems.add(f"{place}.epochs_ready", message)
-        yield search
+        for repetition in range(options.seeds):
+            repeated = replace(search, repetition=repetition, seed=options.seed + repetition)
+            yield replace(repeated, session=search.session or repeated.name.replace("/", "_"))

@@ -9,7 +9,7 @@ from typing import Any
 from scalarization import architectures, benchmarks, methods
 from scalarization.architectures import Architecture
 from scalarization.benchmarks import BenchmarkInfo
-from scalarization.benchmarks.base import AttributeLabels, MapLabels
+from scalarization.benchmarks.base import AttributeLabels, ClassLabels, MapLabels, images_left
 from scalarization.config import Benchmark, Changes, Config, MethodOptions, suggestion
 from scalarization.config.models import Architectures
 from scalarization.errors import ConfigError
@@ -76,6 +76,7 @@ class Scope:
             threads=self.config.threads,
             method_options=options,
             fraction=settings.fraction,
+            train_images=self.config.preset.benchmarks[benchmark].limited_domains or None,
         )
 
 
@@ -94,6 +95,7 @@ def check_preset(config: Config, problems: Problems) -> dict[str, BenchmarkInfo]
             continue
         before = len(problems)
         _check_benchmark(name, options, infos[name], problems)
+        infos[name] = infos[name].limited(options.limited_domains)
         if len(problems) == before:
             settings_of(Origin(name, options, infos[name], Changes(), ""), problems)
     jobs = config.preset.jobs
@@ -118,6 +120,26 @@ def _check_benchmark(name: str, options: Benchmark, info: BenchmarkInfo, problem
             problems.add(f"{key}.tasks", f"'{task}' is unknown; {suggestion(task, maps)}")
     if options.reference not in options.domains:
         problems.add(f"{key}.reference", f"'{options.reference}' is not among its domains")
+    for domain, limit in options.limited_domains.items():
+        _check_train_images(f"{key}.train_images", domain, limit, options, info, problems)
+
+
+def _check_train_images(
+    key: str, domain: str, limit: float, options: Benchmark, info: BenchmarkInfo, problems: Problems
+) -> None:
+    """Note a domain that is not prepared, and a number of its training images that it cannot have."""
+    if domain not in options.domains or domain not in info.domains:
+        problems.add(key, f"'{domain}' is not among its domains; {suggestion(domain, options.domains)}")
+        return
+    declared = info.domains[domain].train_images
+    images = images_left(declared, limit)
+    classes = len(info.labels.names) if isinstance(info.labels, ClassLabels) else 1
+    if images > declared:
+        problems.add(f"{key} = {limit:g}", f"{domain} has {declared:,} training images")
+    elif images < classes:
+        problems.add(
+            f"{key} = {limit:g}", f"leaves {images:,} training images of {domain}, which has {classes} classes"
+        )
 
 
 def method_options(scope: Scope, key: str, method: str, given: dict[str, Any]) -> MethodOptions | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from scalarization.config import Config, Only, suggestion
-from scalarization.plan.cells import Cell
+from scalarization.plan.cells import Cell, Search
 from scalarization.plan.problems import Problems
 
 
@@ -19,6 +19,12 @@ def selects(only: Only, cell: Cell) -> bool:
     """Whether a cell's benchmark and capacity are selected."""
     capacities = only.capacities
     return selects_benchmark(only, cell.benchmark) and (capacities is None or cell.architecture.name in capacities)
+
+
+def selects_search(only: Only, search: Search) -> bool:
+    """Whether a search's benchmark and capacity are selected, and a seed that uses this repetition of it."""
+    uses = only.seeds is None or any(seed % search.repetitions == search.repetition for seed in only.seeds)
+    return uses and selects(only, search.cell)
 
 
 def select(only: Only, cells: Mapping[str, Cell]) -> dict[str, Cell]:

@@ -63,10 +63,11 @@ def check_search(key: str, options: SearchOptions, epochs: int, problems: Proble
         epochs: Epochs of a member.
         problems: Collects mistakes.
     """
-    searches, intervals = _capacities(options.architectures), math.ceil(epochs / options.epochs_ready)
+    searches = _capacities(options.architectures) * options.seeds
+    intervals = math.ceil(epochs / options.epochs_ready)
     rows = searches * options.population * intervals
     if rows > limits.RUNS:
-        what = f"{searches:,} architectures x population {options.population:,} x {intervals:,} intervals"
+        what = f"{searches:,} searches x population {options.population:,} x {intervals:,} intervals"
         problems.add(key, f"{what} are {rows:,} rows of histories; at most {limits.RUNS:,}")
     return rows <= limits.RUNS
 

@@ -1,9 +1,10 @@
 """Our numbers and those of the paper, from the summaries of tables: what ``python -m scalarization compare`` prints.
 
 A summary has the reported value of a column ``x`` in the column ``reported_x``, and that of ``mean`` in
-``reported_mean`` or ``reported``. ``difference`` is ours - theirs, and ``within_ci`` says whether theirs is within the
-95 % interval of our mean. Where one of our runs diverged there is neither, and the line says so. The authors' poster
-does not state the capacity: its numbers have lines of their own.
+``reported_mean`` or ``reported``. ``difference`` is ours - theirs. Where the paper reports a deviation, ``differs``
+says whether the two means differ by Welch's t test, corrected over the table; else ``within_ci`` says whether theirs is
+within the 95 % interval of our mean. Where one of our runs diverged there is neither, and the line says so. The
+authors' poster does not state the capacity: its numbers have lines of their own.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from scalarization.reports import new_console
 from scalarization.storage import read_metadata, read_table
 
 CONDITION = ("benchmark", "task_set", "variant", "architecture", "label")
+VERDICTS = {"within_ci": "within our 95 % interval", "differs": "differ by Welch's t test, corrected over the table"}
 SETTING = ("population", "epochs_ready", "quantile", "task", "metric")
 #: Columns that say what a row is about; each summary has some of them.
 IDENTITY = (*CONDITION, *SETTING)
@@ -86,7 +88,7 @@ def _pairs(summary: pd.DataFrame) -> dict[str, str]:
 
 def _table(artifact: str, summary: pd.DataFrame, pairs: dict[str, str]) -> Table:
     rows = summary[summary[list(pairs.values())].notna().any(axis=1)]
-    verdicts = [c for c in ("difference", "within_ci") if c in rows]
+    verdicts = [c for c in ("difference", *VERDICTS) if c in rows]
     identity = [c for c in IDENTITY if c in rows]
     rows = rows.drop_duplicates([*identity, *pairs.values()])
     table = Table(title=f"{artifact}: ours and theirs", title_justify="left")
@@ -127,6 +129,8 @@ def _conclusion(summary: pd.DataFrame) -> str:
         sentence += f"diverged: {int(diverged.sum())} of {int((summary['seeds'] > 0).sum())} entries; "
     if "difference" not in summary or summary["difference"].isna().all():
         return f"{sentence}no differences"
-    differences, verdicts = summary["difference"].dropna().abs(), summary["within_ci"].dropna()
-    verdict = f"{int(verdicts.sum())} of {len(verdicts)} within our 95 % interval" if len(verdicts) else "one seed"
+    differences = summary["difference"].dropna().abs()
+    column = next(name for name in VERDICTS if name in summary)
+    verdicts = summary[column].dropna()
+    verdict = f"{int(verdicts.sum())} of {len(verdicts)} {VERDICTS[column]}" if len(verdicts) else "one seed"
     return f"{sentence}{len(differences)} numbers, mean absolute difference {differences.mean():.2f}, {verdict}"

@@ -122,13 +122,21 @@ def _sums_table(plan: Plan, table: pa.Table, unit: str) -> Table:
     disk = {benchmark: _disk_bytes(plan, benchmark) for benchmark in dict.fromkeys(row["benchmark"] for row in rows)}
     for benchmark, sizes in disk.items():
         texts = [_bytes(size) for size in sizes]
+        label = _with_limits(plan, benchmark)
         for kind in dict.fromkeys(row["kind"] for row in rows if row["benchmark"] == benchmark):
             of_kind = [row for row in rows if (row["benchmark"], row["kind"]) == (benchmark, kind)]
-            printed.add_row(benchmark, kind, *_sums(of_kind), *texts)
+            printed.add_row(label, kind, *_sums(of_kind), *texts)
             texts = ["", ""]
     printed.add_section()
     printed.add_row("all", "", *_sums(rows), *(_bytes(sum(sizes)) for sizes in zip(*disk.values(), strict=True)))
     return printed
+
+
+def _with_limits(plan: Plan, benchmark: str) -> str:
+    """A benchmark, and its domains whose training images are limited."""
+    domains = plan.benchmarks[benchmark].domains
+    limited = [f"{d}: {domains[d].train_images:,}" for d in plan.preset.benchmarks[benchmark].limited_domains]
+    return f"{benchmark} (training images: {', '.join(limited)})" if limited else benchmark
 
 
 def _disk_bytes(plan: Plan, benchmark: str) -> tuple[float, float]:

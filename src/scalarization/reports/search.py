@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
+from scalarization.analysis.result_files import difference_limits, limits
 from scalarization.analysis.searches import test_quality
-from scalarization.analysis.statistics import spread
+from scalarization.analysis.statistics import UNLIMITED, Limits, spread
 from scalarization.plan import Plan
 from scalarization.plan.cells import Cell, Search
 from scalarization.plotting.labels import DIVERGED, diverged_count
@@ -75,8 +77,9 @@ class _Progress(Observer):
 
     def _table(self, search: Search) -> Group:
         intervals = len(search.interval_ends)
-        table = Table(title=f"{search.method.upper()}: weights and validation score of every member")
-        for column in ("member", "interval", "score", "from", *search.cell.tasks):
+        varied = "learning rate" if search.varies_lr else "weights"
+        table = Table(title=f"{search.method.upper()}: {varied} and validation score of every member")
+        for column in ("member", "interval", "score", "from", *_varied_heads(search)):
             table.add_column(column, justify="right")
         for row in sorted(self._rows.values(), key=lambda r: -ranked(r["score"])):
             table.add_row(
@@ -84,7 +87,7 @@ class _Progress(Observer):
                 f"{row['interval']}/{intervals}",
                 DIVERGED if ranked(row["score"]) == -math.inf else f"{row['score']:.2f}",
                 str(row["parent"]) if row["copied"] else "",
-                *(f"{w:.3f}" for w in row["weights"]),
+                *_varied(search, row["weights"], row["lr"]),
             )
         finished = sum(row["interval"] for row in self._rows.values())
         return Group(table, f"{finished} of {search.population * intervals} intervals trained")
@@ -92,14 +95,22 @@ class _Progress(Observer):
 
 def _policy_table(search: Search, policy: Policy) -> Table:
     table = Table(title=f"best policy: member {policy.member}, validation score {policy.score:.2f}")
-    table.add_column("epochs", justify="right")
-    for task in search.cell.tasks:
-        table.add_column(task, justify="right")
+    for column in ("epochs", *_varied_heads(search)):
+        table.add_column(column, justify="right")
     first = 1
     for end, weights in zip(policy.interval_ends, policy.weights, strict=True):
-        table.add_row(f"{first}-{end}", *(f"{w:.3f}" for w in weights))
+        table.add_row(f"{first}-{end}", *_varied(search, weights, policy.lr))
         first = end + 1
     return table
+
+
+def _varied_heads(search: Search) -> tuple[str, ...]:
+    """Heads of the columns of what members differ in."""
+    return ("learning rate",) if search.varies_lr else search.cell.tasks
+
+
+def _varied(search: Search, weights: Sequence[float], lr: float) -> list[str]:
+    return [f"{lr:.3g}"] if search.varies_lr else [f"{w:.3f}" for w in weights]
 
 
 def _result_table(ad_hoc: AdHocSearch, rows: list[Row]) -> Group:
@@ -112,8 +123,9 @@ def _result_table(ad_hoc: AdHocSearch, rows: list[Row]) -> Group:
     for column in ("uniform", search.method, f"{search.method} - uniform, by seed"):
         table.add_column(column, justify="right")
     for task in ("average", *search.cell.tasks):
-        values = (with_interval(uniform[task]), with_interval(searched[task]))
-        table.add_row(task, *values, with_interval(searched[task] - uniform[task], "+"))
+        values = (with_interval(of_method[task], limits=limits(metric)) for of_method in (uniform, searched))
+        gain = with_interval(searched[task] - uniform[task], "+", difference_limits(metric))
+        table.add_row(task, *values, gain)
     session = read_metadata(paths.search_file(search))["session"]
     steps, steps_of_one = sum(row["steps"] for row in rows), ad_hoc.cells[0].steps
     budget = (
@@ -130,9 +142,9 @@ def _test_values(plan: Plan, cell: Cell) -> tuple[str, dict[str, np.ndarray]]:
     return metric, {"average": values.mean(axis=1), **dict(zip(cell.tasks, values.T, strict=True))}
 
 
-def with_interval(values: np.ndarray, sign: str = "") -> str:
-    """Mean, and its interval if there are several seeds; ``diverged`` if one of the runs did."""
-    summary = spread(values)
+def with_interval(values: np.ndarray, sign: str = "", limits: Limits = UNLIMITED) -> str:
+    """Mean, and its interval within limits if there are several seeds; ``diverged`` if one of the runs did."""
+    summary = spread(values, limits)
     if summary["diverged"]:
         return f"{DIVERGED} {diverged_count(summary['diverged'], summary['seeds'])}".rstrip()
     mean, low, high = (format(summary[key], f"{sign}.2f") for key in ("mean", "low", "high"))

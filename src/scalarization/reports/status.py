@@ -60,11 +60,13 @@ class Status:
         progress: Benchmark and kind (``runs``, ``conflicts``, ``searches``) -> progress of its runs.
         failures: Log file -> the error with which the job ended.
         artifacts: Artifact -> whether its files are current.
+        has_page: Whether the front page is current.
     """
 
     progress: dict[tuple[str, str], Progress]
     failures: dict[Path, str]
     artifacts: dict[str, bool]
+    has_page: bool
 
 
 def status(plan: Plan, now: float | None = None) -> Status:
@@ -85,11 +87,12 @@ def status(plan: Plan, now: float | None = None) -> Status:
         artifact: inspection.provenance.problem(plan.paths.drawing_record(artifact)) is None
         for artifact in artifacts.selected(plan)
     }
-    return Status(inspection.progress, inspection.failures, drawn)
+    has_page = inspection.provenance.problem(plan.paths.page_record) is None
+    return Status(inspection.progress, inspection.failures, drawn, has_page)
 
 
 def print_status(plan: Plan) -> None:
-    """Print a line per benchmark and kind of job, the failed jobs, and the number of drawn artifacts."""
+    """Print a line per benchmark and kind of job, the failed jobs, the number of drawn artifacts, and the page."""
     current = status(plan)
     console = new_console()
     title = f"preset {plan.config.preset_name} in {plan.paths.results}"
@@ -110,7 +113,9 @@ def print_status(plan: Plan) -> None:
         console.print(f"{running} running: about {hours} hours remain if as many run at the same time until the end")
     for file, message in current.failures.items():
         console.print(f"failed: {message} ({file})", markup=False, soft_wrap=True)
+    page = "is current" if current.has_page else "is not made yet, or not current"
     console.print(f"{sum(current.artifacts.values())} of {len(current.artifacts)} figures and tables are drawn")
+    console.print(f"front page: {plan.paths.page_file} {page}", markup=False, soft_wrap=True)
 
 
 class _Inspection:
@@ -172,7 +177,7 @@ class _Inspection:
                 progress.seconds += seconds
                 yield "waiting"
                 continue
-            record = RunRecord(self._plan.paths.checkpoints, shard.cell, run, digest, code)
+            record = RunRecord(self._plan.paths.checkpoints, shard.cell_of(run), run, digest, code)
             timing = (record.peek() or {}).get("timing")
             if timing:
                 if timing["images"]:

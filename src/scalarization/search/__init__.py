@@ -1,1 +1,1 @@
-"""Search of task weights with Ray Tune (appendix 5): PBT, PB2, and grid and random search on the same budget."""
+"""Search of task weights with Ray Tune (appendix 5): PBT, PB2; on the same budget grid, random and learning rates."""

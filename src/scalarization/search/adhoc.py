@@ -52,7 +52,7 @@ class SearchRequest(Section):
         description="In trainings of one model: N members on the fraction r and one training with the policy take N r "
         "+ 1.",
     )
-    method: str = Field("pbt", description="pbt, pb2, search_grid or search_random.")
+    method: str = Field("pbt", description="pbt, pb2, search_grid, search_random or search_lr.")
     tasks: UniqueList[str] | None = Field(None, description="Tasks or domains; null: all groups, or all domains.")
     architecture: str | None = Field(
         None,

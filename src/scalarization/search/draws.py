@@ -1,4 +1,4 @@
-"""Random numbers of a search: which weights its members start with, and how they explore.
+"""Random numbers of a search: what its members start with, and how they explore.
 
 They depend on the root seed, the search's seed index, the benchmark, the tasks, the architecture and the method. So
 searches of other architectures or by other methods start and explore independently of each other, whereas searches
@@ -14,7 +14,7 @@ from scalarization.plan.cells import Search
 
 
 def initial(search: Search) -> np.random.Generator:
-    """Generator of the initial weights."""
+    """Generator of what the members start with."""
     root, seed = search.cell.specification.root_seed, search.seed
     return seeds.generator(root, seed, "search", _key(search))
 

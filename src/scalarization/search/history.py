@@ -11,6 +11,7 @@ import pyarrow as pa
 from scalarization.plan.cells import Search
 from scalarization.search.intervals import Lineage, Result
 from scalarization.search.policies import HISTORY_SCHEMA
+from scalarization.search.settings import training
 
 Row = dict[str, Any]
 #: Called with a search and every new row of its history.
@@ -48,12 +49,13 @@ class History:
         Args:
             name: Name of the search.
             member: The member.
-            lineage: Weights of its intervals; the last one is added.
+            lineage: Settings of its intervals; the last one is added.
             result: Its result.
-            parent: The member whose state the interval resumed from, and its weights; None: the member itself.
+            parent: The member whose state the interval resumed from, and its setting; None: the member itself.
         """
-        search, interval, weights = self._searches[name], len(lineage), lineage[-1]
-        parent_member, parent_weights = parent or (member, weights)
+        search, interval, setting = self._searches[name], len(lineage), lineage[-1]
+        parent_member, parent_setting = parent or (member, setting)
+        weights, lr = training(search, setting)
         row = {
             "search": search.key,
             "method": search.method,
@@ -64,9 +66,10 @@ class History:
             "interval": interval,
             "epoch": search.interval_ends[interval - 1],
             "weights": list(weights),
+            "lr": lr,
             "parent": None if interval == 1 else parent_member,
             "copied": parent_member != member,
-            "explored": not np.allclose(parent_weights, weights, rtol=0, atol=1e-9),
+            "explored": not np.allclose(parent_setting, setting, rtol=0, atol=1e-9),
             **vars(result),
         }
         self._rows[name].append(row)

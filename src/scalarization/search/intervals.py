@@ -1,8 +1,9 @@
 """One interval of one member of a search, trained once and saved.
 
-The state of a member depends only on the weights of its intervals so far, whether they were its own or those of a
-member that it copied. This sequence of weights, its lineage, therefore identifies the state. A search that was killed
-repeats its decisions from the saved results, trains only the missing intervals, and ends with the same history.
+The state of a member depends only on the settings of its intervals so far (weights, or a learning rate), whether they
+were its own or those of a member that it copied. This sequence, its lineage, therefore identifies the state. A search
+that was killed repeats its decisions from the saved results, trains only the missing intervals, and ends with the same
+history.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from scalarization.errors import DamagedError, MissingError
 from scalarization.plan import fingerprints
 from scalarization.plan.cells import Run, Search
 from scalarization.search.scores import DIVERGED, ranked
+from scalarization.search.settings import Setting, training
 from scalarization.storage import QUALITY, quarantine, read_json, write_json
 from scalarization.training.data import environment
 from scalarization.training.records import read_checkpoint, write_checkpoint
@@ -32,8 +34,8 @@ if TYPE_CHECKING:
     from scalarization.training.loop import Trainer
 
 logger = logging.getLogger(__name__)
-#: Weights of a member's intervals so far, first to last.
-Lineage = tuple[tuple[float, ...], ...]
+#: Settings of a member's intervals so far, first to last.
+Lineage = tuple[Setting, ...]
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ class Intervals:
         """Train the last interval of a lineage, unless its result is known.
 
         Args:
-            lineage: The weights of each interval; the last one is trained.
+            lineage: The setting of each interval; the last one is trained.
         """
         if known := self.known_result(lineage):
             return known
@@ -157,27 +159,29 @@ class Intervals:
         self._trainer = None
 
     def _trainer_before(self, lineage: Lineage) -> Trainer:
-        """The trainer at the start of the last interval of a lineage, with the weights of this interval."""
-        before = lineage[:-1]
+        """The trainer at the start of the last interval of a lineage, with the setting of this interval."""
+        before, setting = lineage[:-1], training(self.search, lineage[-1])
         if not before:
-            self._open_trainer().load_state(self._initial_state)
+            self._open_trainer(setting.lr).load_state(self._initial_state)
         elif not self._load_state(before):
             self._file(before, "json").unlink(missing_ok=True)
             self.train(before)
-        trainer = self._open_trainer()
-        trainer.set_schedule(WeightSchedule.constant(lineage[-1]))
+        # Members keep their learning rate, so that this is the trainer of the state.
+        trainer = self._open_trainer(setting.lr)
+        trainer.set_schedule(WeightSchedule.constant(setting.weights))
         return trainer
 
-    def _open_trainer(self) -> Trainer:
-        """The trainer of all members and intervals: a compiled network would be compiled anew for each."""
+    def _open_trainer(self, lr: float) -> Trainer:
+        """The trainer of all members and intervals with this learning rate: a network would be compiled for each."""
         if self._opened is None:
             raise RuntimeError("these intervals were opened for reading only")
-        if self._trainer is None:
+        if self._trainer is None or self._trainer.recipe.lr != lr:
             from scalarization.training.loop import Trainer
 
             device, data = self._opened
+            cell = replace(self.search.cell, specification=self.search.cell.specification.with_lr(lr))
             # Its weights are set before it is used.
-            self._trainer = Trainer(self.search.cell, Run(0, self.search.seed, ()), data, device)
+            self._trainer = Trainer(cell, Run(0, self.search.seed, ()), data, device)
             self._initial_state = self._trainer.state()
         return self._trainer
 
@@ -185,7 +189,8 @@ class Intervals:
         """Load the state at the end of a lineage; returns whether it exists. One that cannot be used is quarantined."""
         file = self._file(lineage, "ckpt")
         try:
-            self._open_trainer().load_state(read_checkpoint(file, self._key(lineage)))
+            trainer = self._open_trainer(training(self.search, lineage[-1]).lr)
+            trainer.load_state(read_checkpoint(file, self._key(lineage)))
         except MissingError:
             logger.warning("%s: lost; the interval is trained again", file)
         except DamagedError as error:

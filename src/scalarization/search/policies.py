@@ -16,16 +16,17 @@ import pyarrow.compute as pc
 from scalarization.errors import DELETE_IT, DamagedError, DataError
 from scalarization.methods import grid
 from scalarization.plan import Plan
-from scalarization.plan.cells import Search, Shard
+from scalarization.plan.cells import Cell, Search, Shard
 from scalarization.search.scores import DIVERGED, ranked
+from scalarization.specification import SearchReference
 from scalarization.storage import read_metadata, read_table
 
-#: One row per member and interval. ``epoch``: finished epochs at the end of the interval; ``weights``: those with which
-#: the interval was trained; ``score``: validation average over tasks at its end, in percent (losses: negative, so that
-#: more is better), minus infinity if the member diverged; ``by_task``: the scores of the tasks; ``parent``: the member
-#: whose state the interval resumed from, null in the first interval; ``copied``: whether that is another member;
-#: ``explored``: whether the weights differ from those of the parent; ``seconds``: duration of training and validation
-#: when it was computed.
+#: One row per member and interval. ``epoch``: finished epochs at the end of the interval; ``weights`` and ``lr``: those
+#: with which the interval was trained, ``lr`` being the peak learning rate; ``score``: validation average over tasks at
+#: its end, in percent (losses: negative, so that more is better), minus infinity if the member diverged; ``by_task``:
+#: the scores of the tasks; ``parent``: the member whose state the interval resumed from, null in the first interval;
+#: ``copied``: whether that is another member; ``explored``: whether the weights differ from those of the parent;
+#: ``seconds``: duration of training and validation when it was computed.
 HISTORY_SCHEMA = pa.schema(
     [
         ("search", pa.string()),
@@ -37,6 +38,7 @@ HISTORY_SCHEMA = pa.schema(
         ("interval", pa.int32()),
         ("epoch", pa.int32()),
         ("weights", pa.list_(pa.float64())),
+        ("lr", pa.float64()),
         ("score", pa.float64()),
         ("by_task", pa.list_(pa.float64())),
         ("parent", pa.int32()),
@@ -46,11 +48,13 @@ HISTORY_SCHEMA = pa.schema(
         ("seconds", pa.float64()),
     ]
 )
+#: Relative error of numbers that were computed in another order.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Weights over the epochs of a training.
+    """Weights over the epochs of a training, and its learning rate.
 
     Attributes:
         member: The member with the best score at the end.
@@ -58,6 +62,7 @@ class Policy:
         weights: One weight vector per interval.
         interval_ends: Finished epochs at the end of each interval.
         lineage: The member that was trained in each interval.
+        lr: Peak learning rate.
     """
 
     member: int
@@ -65,6 +70,7 @@ class Policy:
     weights: tuple[tuple[float, ...], ...]
     interval_ends: tuple[int, ...]
     lineage: tuple[int, ...]
+    lr: float
 
     def by_epoch(self, epochs: int, last_only: bool = False) -> tuple[tuple[float, ...], ...]:
         """The weights of every epoch of a training; the policy is stretched to its length.
@@ -113,6 +119,7 @@ def backtrack(rows: Sequence[dict[str, Any]]) -> Policy | None:
         tuple(tuple(row["weights"]) for row in path),
         tuple(row["epoch"] for row in path),
         tuple(lineage),
+        path[-1]["lr"],
     )
 
 
@@ -173,6 +180,11 @@ def _mistake(search: Search, row: dict[str, Any], scores: dict[tuple[int, int], 
     weights, score, num_tasks = row["weights"], row["score"], len(search.cell.tasks)
     if len(weights) != num_tasks or min(weights) < 0 or not math.isclose(sum(weights), 1, abs_tol=1e-6):
         return f"has the weights {weights} instead of {num_tasks} that sum to 1"
+    least, largest = search.lr_range
+    if not least * (1 - ROUNDING) <= row["lr"] <= largest * (1 + ROUNDING):
+        return f"has the learning rate {row['lr']}"
+    if search.varies_lr and max(weights) - min(weights) > ROUNDING:
+        return f"has the weights {weights} instead of uniform ones"
     if not math.isfinite(score) and score != DIVERGED:
         return f"has the score {score}"
     if row["epoch"] != search.interval_ends[row["interval"] - 1]:
@@ -190,9 +202,10 @@ class NoPolicyError(DataError):
 
 
 def resolve_policies(plan: Plan, shards: Sequence[Shard]) -> list[Shard]:
-    """Shards with the weights that searches determined; all other shards are returned unchanged.
+    """Shards with the weights, or the learning rate, that searches determined; all other shards are unchanged.
 
-    The policy is in the specification of the cell, its last weights are those of the runs.
+    The policy is in the specification of the cell, its last weights are those of the runs. Where a search is repeated,
+    that differs between seeds.
 
     Args:
         plan: The preset.
@@ -202,21 +215,37 @@ def resolve_policies(plan: Plan, shards: Sequence[Shard]) -> list[Shard]:
         DataError: A search is missing or damaged.
         NoPolicyError: All members of a search diverged.
     """
-    return [_with_policy(plan, shard) for shard in shards]
+    return [_with_policies(plan, shard) for shard in shards]
 
 
-def _with_policy(plan: Plan, shard: Shard) -> Shard:
-    cell, search = shard.cell, plan.search_of(shard.cell)
-    reference = cell.specification.search
-    if search is None or reference is None:
+def _with_policies(plan: Plan, shard: Shard) -> Shard:
+    cell, reference = shard.cell, shard.cell.specification.search
+    if reference is None:
         return shard
+    policies = {search.name: _policy(plan, search) for search in plan.searches_of(cell)}
+    references = {run.seed: reference.of_seed(run.seed) for run in cell.runs}
+    weights = {seed: policies[own.name].weights[-1] for seed, own in references.items()}
+    cell = replace(cell, runs=tuple(replace(run, weights=weights[run.seed]) for run in cell.runs))
+    by_seed = {seed: _trained(plan, cell, own, policies[own.name]) for seed, own in references.items()}
+    if reference.others:
+        return replace(shard, cell=cell, by_seed=by_seed)
+    return replace(shard, cell=next(iter(by_seed.values())))
+
+
+def _policy(plan: Plan, search: Search) -> Policy:
     _, policy = read_search(plan.paths.search_file(search), search)
     if policy is None:
         raise NoPolicyError(
             f"search {search.name}: all members diverged, so it has no policy to train with; set a smaller learning "
             f"rate (searches.{search.key}.changes.recipe.lr, or that of the benchmark)"
         )
-    by_epoch = policy.by_epoch(cell.specification.epochs, last_only=reference.policy == "last")
-    specification = replace(cell.specification, policy=by_epoch)
-    runs = tuple(replace(run, weights=policy.weights[-1]) for run in cell.runs)
-    return replace(shard, cell=replace(cell, specification=specification, runs=runs))
+    return policy
+
+
+def _trained(plan: Plan, cell: Cell, reference: SearchReference, policy: Policy) -> Cell:
+    """A cell as runs that use one search are trained."""
+    specification = cell.specification
+    if plan.all_searches[reference.name].varies_lr:
+        specification = specification.with_lr(policy.lr)
+    by_epoch = policy.by_epoch(specification.epochs, last_only=reference.policy == "last")
+    return replace(cell, specification=replace(specification, search=reference, policy=by_epoch))

@@ -1,6 +1,6 @@
 """Ray Tune's PBT and PB2 on the simplex, reproducible from a seed.
 
-Five things differ from Ray's schedulers. The initial weights are ours. Weights are renormalised after every change. A
+Five things differ from Ray's schedulers. The initial settings are ours. Weights are renormalised after every change. A
 member that diverged is always replaced, and never copied. A member that exploits always explores: its weights differ
 from those of every other member. All draws of a round of exploitation come from a state that is seeded by search and
 interval. In synchronous mode the decisions are therefore a function of the scores, in whatever order the members report
@@ -27,9 +27,9 @@ from ray.tune.schedulers.pbt import _explore, _PBTTrialState
 
 from scalarization.plan.cells import Search
 from scalarization.search import draws
-from scalarization.search.initial_weights import initial_weights, normalised
 from scalarization.search.intervals import Lineage
 from scalarization.search.scores import DIVERGED, ranked
+from scalarization.search.settings import Setting, initial_settings, normalised
 
 # Ray logs every exploitation; the history has them.
 logging.getLogger("ray.tune").setLevel(logging.WARNING)
@@ -41,14 +41,14 @@ TOLERANCE = 1e-9
 ATTEMPTS = 20
 
 
-def weight_keys(search: Search) -> list[str]:
-    """Names of the weights in the configuration of a trial."""
-    return [f"p{number}" for number in range(len(search.cell.tasks))]
+def setting_keys(search: Search) -> list[str]:
+    """Names of a setting's numbers in the configuration of a trial: the weights, or the learning rate."""
+    return ["lr"] if search.varies_lr else [f"p{number}" for number in range(len(search.cell.tasks))]
 
 
-def weights_of(search: Search, config: dict[str, Any]) -> tuple[float, ...]:
-    """The weights in the configuration of a trial."""
-    return tuple(float(config[key]) for key in weight_keys(search))
+def setting_of(search: Search, config: dict[str, Any]) -> Setting:
+    """The setting in the configuration of a trial."""
+    return tuple(float(config[key]) for key in setting_keys(search))
 
 
 #: What comes after :class:`_SearchScheduler` in the bases of a class is one of Ray's schedulers, which have no types.
@@ -56,21 +56,21 @@ _Scheduler: Any = object
 
 
 class _SearchScheduler(_Scheduler):
-    """What all schedulers need beyond Ray's: initial weights, seeded draws, and the parents of exploiting members."""
+    """What all schedulers need beyond Ray's: initial settings, seeded draws, and the parents of exploiting members."""
 
     search: Search
 
     def bind(self, search: Search) -> None:
         """Schedule the members of this search."""
         self.search = search
-        self._initial_weights = initial_weights(search)
-        #: Member -> the member whose state it resumes from, and the weights of that member.
-        self.parents: dict[int, tuple[int, tuple[float, ...]]] = {}
+        self._initial_settings = initial_settings(search)
+        #: Member -> the member whose state it resumes from, and the setting of that member.
+        self.parents: dict[int, tuple[int, Setting]] = {}
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Give a new member its initial weights."""
-        weights = self._initial_weights[trial.config["member"]]
-        trial.config.update(zip(weight_keys(self.search), weights, strict=True))
+        """Give a new member its initial setting."""
+        setting = self._initial_settings[trial.config["member"]]
+        trial.config.update(zip(setting_keys(self.search), setting, strict=True))
         super().on_trial_add(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
@@ -98,7 +98,7 @@ class _ExploitingScheduler(_SearchScheduler):
         return trials[: max(count, diverged)], trials[max(len(trials) - count, diverged) :]
 
     def _exploit(self, tune_controller: Any, trial: Trial, trial_to_clone: Trial) -> None:
-        before = weights_of(self.search, trial_to_clone.config)
+        before = setting_of(self.search, trial_to_clone.config)
         super()._exploit(tune_controller, trial, trial_to_clone)
         self.parents[trial.config["member"]] = (trial_to_clone.config["member"], before)
 
@@ -115,7 +115,7 @@ class _ExploitingScheduler(_SearchScheduler):
                 perturbed as PBT does; if that does not help, such as for factors that cancel in the renormalisation,
                 weights are drawn uniformly from the simplex.
         """
-        others = np.array([weights_of(self.search, t.config) for t in self._trial_state if t is not trial])
+        others = np.array([setting_of(self.search, t.config) for t in self._trial_state if t is not trial])
         weights, attempts = proposed, 0
         while np.abs(others - weights).max(axis=1).min() <= TOLERANCE:
             weights = self._perturbed(trial_to_clone) if attempts < ATTEMPTS else _uniform_draw(len(proposed))
@@ -127,16 +127,16 @@ class _ExploitingScheduler(_SearchScheduler):
         search, explore = self.search, functools.partial(_on_simplex, self.search)
         factors = search.perturbation_factors
         config, _ = _explore(trial.config, _mutations(search), search.resample_probability, factors, explore)
-        return weights_of(search, config)
+        return setting_of(search, config)
 
     def _config(self, trial: Trial, weights: tuple[float, ...]) -> dict[str, Any]:
-        return {**trial.config, **dict(zip(weight_keys(self.search), weights, strict=True))}
+        return {**trial.config, **dict(zip(setting_keys(self.search), weights, strict=True))}
 
 
 class _PBT(_ExploitingScheduler, PopulationBasedTraining):
     def _get_new_config(self, trial: Trial, trial_to_clone: Trial) -> tuple[dict, dict]:
         config, operations = super()._get_new_config(trial, trial_to_clone)
-        weights = self._explored(trial, trial_to_clone, weights_of(self.search, config))
+        weights = self._explored(trial, trial_to_clone, setting_of(self.search, config))
         return self._config(trial, weights), operations
 
 
@@ -158,20 +158,20 @@ class _PB2(_ExploitingScheduler, PB2):
         config, operations = super()._get_new_config(trial, trial_to_clone)
         # After the first interval there is no difference of two scores to learn from, and Ray proposes what the copied
         # member has.
-        weights = self._explored(trial, trial_to_clone, weights_of(self.search, config))
+        weights = self._explored(trial, trial_to_clone, setting_of(self.search, config))
         # Ray records the weights as the Gaussian process proposed them, and none without a proposal. The next score,
         # under other weights, would seem to belong to another setting, and PB2 would never learn from it.
         if len(self.data) == rows_before:
             last = self.data[self.data["Trial"] == str(trial_to_clone)].iloc[-1]
             record = pd.DataFrame([{"Trial": str(trial), "Time": last["Time"], "Reward": last["Reward"]}])
             self.data = pd.concat([self.data, record], ignore_index=True)
-        self.data.loc[self.data.index[-1], weight_keys(self.search)] = weights
+        self.data.loc[self.data.index[-1], setting_keys(self.search)] = weights
         self.current[-1] = weights
         return self._config(trial, weights), operations
 
 
 class _Constant(_SearchScheduler, FIFOScheduler):
-    """No exploitation: all members are trained to the end with their initial weights."""
+    """No exploitation: all members are trained to the end with their initial settings."""
 
 
 def population_scheduler(search: Search) -> FIFOScheduler:
@@ -194,7 +194,7 @@ def population_scheduler(search: Search) -> FIFOScheduler:
             perturbation_factors=search.perturbation_factors,
         )
     elif search.method == "pb2":
-        scheduler = _PB2(**common, hyperparam_bounds={key: [0.0, 1.0] for key in weight_keys(search)})
+        scheduler = _PB2(**common, hyperparam_bounds={key: [0.0, 1.0] for key in setting_keys(search)})
     else:
         scheduler = _Constant()
     scheduler.bind(search)
@@ -218,7 +218,7 @@ class Population:
         self._scheduler = population_scheduler(search)
         self._trials = [
             Trial("scalarization", stub=True, trial_id=f"{search.name}/{member:04d}", config={"member": member})
-            for member in range(len(initial_weights(search)))
+            for member in range(len(initial_settings(search)))
         ]
         for trial in self._trials:
             trial.set_status(Trial.PENDING)
@@ -250,14 +250,14 @@ class Population:
         return all(t.is_finished() for t in self._trials)
 
     def start(self) -> tuple[int, Lineage] | None:
-        """A member that can be trained now, with the weights of its intervals up to the next one; None: no member."""
+        """A member that can be trained now, with the settings of its intervals up to the next; None: no member."""
         trial = self._scheduler.choose_trial_to_run(self)
         if trial is None:
             return None
         trial.set_status(Trial.RUNNING)
-        return trial.config["member"], (*_lineage(trial), weights_of(self.search, trial.config))
+        return trial.config["member"], (*_lineage(trial), setting_of(self.search, trial.config))
 
-    def report(self, member: int, lineage: Lineage, score: float) -> tuple[int, tuple[float, ...]] | None:
+    def report(self, member: int, lineage: Lineage, score: float) -> tuple[int, Setting] | None:
         """Report the result of an interval; the report of the last member makes all exploit and explore.
 
         Args:
@@ -266,7 +266,7 @@ class Population:
             score: Higher is better; of a member that diverged it is not finite.
 
         Returns:
-            The member whose state this interval resumed from, and the weights of that member; None: its own state.
+            The member whose state this interval resumed from, and the setting of that member; None: its own state.
         """
         trial = self._trials[member]
         parent = self._scheduler.parents.pop(member, None)
@@ -290,7 +290,7 @@ def _lineage(trial: Trial) -> Lineage:
 def _mutations(search: Search) -> dict[str, Callable[[], float]]:
     """Weight -> draws it anew: each weight of a vector that is uniform on the simplex has this distribution."""
     other_tasks = len(search.cell.tasks) - 1
-    return {key: (lambda: random.betavariate(1, other_tasks)) for key in weight_keys(search)}
+    return {key: (lambda: random.betavariate(1, other_tasks)) for key in setting_keys(search)}
 
 
 def _uniform_draw(num_tasks: int) -> tuple[float, ...]:
@@ -298,7 +298,7 @@ def _uniform_draw(num_tasks: int) -> tuple[float, ...]:
 
 
 def _on_simplex(search: Search, config: dict[str, Any]) -> dict[str, Any]:
-    keys = weight_keys(search)
+    keys = setting_keys(search)
     weights = normalised([config[key] for key in keys])
     return {**config, **dict(zip(keys, weights, strict=True))}
 

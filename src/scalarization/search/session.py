@@ -23,6 +23,7 @@ from scalarization.search.loop import SessionLoop, gpus_per_member
 from scalarization.search.nodes import ray_on_nodes
 from scalarization.search.policies import backtrack
 from scalarization.search.ray_start import QUIET, START_SECONDS, limited, ray_here
+from scalarization.specification import DomainOutputs
 from scalarization.storage import write_table
 from scalarization.training.shutdown import GracefulShutdown
 
@@ -89,8 +90,21 @@ def run_searches(
 
 
 def _metadata(search: Search, store: Store) -> dict[str, Any]:
-    """What the history of a search depends on."""
-    return {"specification": search.describe(), "data": store.digest, "code": fingerprints.search_code(search)}
+    """What the history of a search depends on, and what its scores rest on."""
+    return {
+        "specification": search.describe(),
+        "data": store.digest,
+        "code": fingerprints.search_code(search),
+        "validation_images": _validation_images(search, store),
+    }
+
+
+def _validation_images(search: Search, store: Store) -> int:
+    """Number of images that the scores of a search rest on."""
+    outputs = search.cell.specification.outputs
+    domains = search.cell.tasks if isinstance(outputs, DomainOutputs) else outputs.evaluated
+    splits = [store.metadata["domains"][domain]["splits"]["validation"] for domain in domains]
+    return sum(stop - start for start, stop in splits)
 
 
 def _write_history(
@@ -108,14 +122,11 @@ def _write_history(
         logger.warning("%s: all members diverged; it has no policy, and no model is trained with it", search.name)
         return
     weights = zip(search.cell.tasks, policy.weights[-1], strict=True)
-    logger.info(
-        "%s: best score %.2f by member %d; its weights at the end: %s",
-        search.name,
-        policy.score,
-        policy.member,
-        ", ".join(f"{task} {weight:.3g}" for task, weight in weights),
-        extra={"terminal": True},
-    )
+    of_member = f"weights at the end: {', '.join(f'{task} {weight:.3g}' for task, weight in weights)}"
+    if search.varies_lr:
+        of_member = f"learning rate: {policy.lr:.3g}"
+    best = f"best score {policy.score:.2f} by member {policy.member}"
+    logger.info("%s: %s; its %s", search.name, best, of_member, extra={"terminal": True})
 
 
 @contextmanager

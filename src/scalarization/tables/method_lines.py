@@ -1,33 +1,69 @@
-"""What tables of methods share: entries with spread, the best in bold, and numbers reported in the paper."""
+"""What tables of methods share: entries with spread, bold, differences to uniform, and the paper's numbers."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-import numpy as np
 import pandas as pd
 
-from scalarization.analysis.names import AVERAGE
+from scalarization.analysis.names import AVERAGE, MAJORITY, MAJORITY_LABEL
+from scalarization.analysis.table_tests import FEW_SEEDS
 from scalarization.plotting.labels import format_number
 from scalarization.tables.render import EMPTY, NO_VALUE, Entry, Group, Row, diverged_entry
 
 #: Metric -> decimals that are printed; 2 for any other metric.
 DECIMALS = {"l1": 4}
 BASELINE = "single"
+#: Of these lines nothing is trained jointly; they stand above the groups of methods.
+BASELINES = {MAJORITY, BASELINE}
+#: A difference to uniform weights, and its interval.
+GAIN = ("gain_over_uniform", "gain_low", "gain_high")
 #: Columns that tell conditions apart.
 CONDITION = ("benchmark", "task_set", "listed_under", "architecture")
-INTERVAL_HEAD = "95 % interval"
+INTERVAL_HEAD, GAIN_HEAD = "95 % interval", "vs uniform"
 NOTE_SPREAD = (
     "±: standard deviation over seeds. For an average, the number in brackets is the deviation that the paper reports: "
     "the square root of the sum of the tasks' variances, divided by the number of tasks T."
 )
 NOTE_ONE_SEED = "One seed: no standard deviations."
-NOTE_BOLD = "Bold: best mean of its column among jointly trained methods. Means that print the same are all bold."
-#: Marks reported means that are outside our interval.
+#: Marks reported means that differ from ours.
 OUTSIDE = "†"
 NOTE_OUTSIDE = f"{OUTSIDE}: the reported mean is outside the 95 % t interval of our mean."
-NOTE_REPORTED = f"Small rows: reported in the paper. Parentheses: our mean minus the reported mean. {NOTE_OUTSIDE}"
+NOTE_TESTED = (
+    "Bold: the best mean of its column among jointly trained methods, and every line that is not separated from it by "
+    "a t test, paired by seed, at 5 percent after Holm's correction over all pairs of lines of the column. A column in "
+    "which no line is separated from the best has no bold: its order is no ranking."
+)
+NOTE_NONE_SEPARATED = (
+    "Nothing is bold: in no column is any line separated from the best mean by a t test, paired by seed, at 5 percent "
+    "after Holm's correction over all pairs of lines of the column. The order of the lines is no ranking."
+)
+NOTE_UNTESTED = "Nothing is bold, because nothing can be tested with one seed: the order of the lines is no ranking."
+NOTE_INTERVAL = (
+    "95 % intervals are t intervals, each for its own line, not for all lines together. They cover other seeds, not "
+    "other test images."
+)
+NOTE_GAIN = (
+    "vs uniform: mean difference to uniform weights, paired by seed, positive where better, with its 95 % interval."
+)
+NOTE_POOLED = (
+    f"With fewer than {FEW_SEEDS} seeds their error is estimated from all lines of a block, which are taken to vary "
+    "alike over seeds."
+)
+NOTE_SHARED = (
+    "Some intervals of averages are wide because the seeds move all lines of the block together, so that more lines "
+    "say no more about a mean; differences to uniform do not suffer from that."
+)
+NOTE_MAJORITY = (
+    f"{MAJORITY_LABEL}: always the most frequent class of the training split, of each domain or attribute, without "
+    "looking at the image."
+)
+NOTE_REPORTED = "Small rows: reported in the paper. Parentheses: our mean minus the reported mean."
+NOTE_DIFFERS = (
+    f"{OUTSIDE}: the two means differ by Welch's t test, with the reported deviation and seeds, after the correction "
+    "of Benjamini and Hochberg (false discovery rate 5 percent) over all {count} numbers compared in this table."
+)
 
 
 def capacity_title(row: pd.Series, columns: Sequence[str]) -> str:
@@ -91,10 +127,14 @@ def reported_entry(row: pd.Series | None) -> Entry:
 
 
 def difference_text(row: pd.Series) -> str:
-    """Our mean minus the reported one in parentheses, marked if that is outside our interval; empty without ours."""
+    """Our mean minus the reported one in parentheses, marked if they differ; empty without ours.
+
+    Tables whose reported numbers have no deviations have ``within_ci`` in place of ``differs``.
+    """
     if pd.isna(row["difference"]):
         return ""
-    outside = not pd.isna(row["within_ci"]) and not row["within_ci"]
+    verdict = row["differs"] if "differs" in row else not row["within_ci"] if not pd.isna(row["within_ci"]) else False
+    outside = not pd.isna(verdict) and bool(verdict)
     return f"({format_number(row['difference'], 2, sign=True)}){OUTSIDE if outside else ''}"
 
 
@@ -108,19 +148,20 @@ def gain_entry(row: pd.Series) -> Entry:
     return Entry(format_number(row["gain"], places, sign=True), deviation(row["gain_std"], places))
 
 
-def best_labels(rows: pd.DataFrame) -> set[str]:
-    """Labels of the lines with the best mean as printed. The SD baseline and diverged runs do not take part.
+def over_uniform_entry(row: pd.Series | None) -> Entry:
+    """Difference to uniform weights with its interval; ``diverged`` if a run of either did."""
+    if row is None or pd.isna(row["gain_diverged"]):
+        return Entry(NO_VALUE)
+    if row["gain_diverged"]:
+        return diverged_entry(row["gain_diverged"], row["seeds"])
+    places = decimals(row["metric"])
+    gain, low, high = (format_number(row[name], places, sign=True) for name in GAIN)
+    return Entry(gain, "" if pd.isna(row["gain_low"]) else f"({low} to {high})")
 
-    Args:
-        rows: One column of a block, with one row per line.
-    """
-    joint = rows[(rows["method"] != BASELINE) & rows["mean"].notna()]
-    if joint.empty:
-        return set()
-    metric = joint["metric"].iloc[0]
-    printed = np.array([float(f"{mean:.{decimals(metric)}f}") for mean in joint["mean"]])
-    best = printed.min() if metric == "l1" else printed.max()
-    return set(joint["label"][printed == best])
+
+def tested_labels(rows: pd.DataFrame) -> set[str]:
+    """Labels of the lines that tests leave as the best of one column of a block; empty if they separate none."""
+    return set(rows["label"][rows["best"].fillna(False).astype(bool)])
 
 
 def row_of(rows: pd.DataFrame, label: str) -> pd.Series | None:
@@ -141,21 +182,58 @@ def method_groups(
     """
     methods = rows[["group", "method", "label"]].drop_duplicates()
     if order:
-        methods = methods.iloc[sorted(range(len(methods)), key=lambda n: order(methods["method"].iloc[n]))]
+        keys = [(method != MAJORITY, order(method)) for method in methods["method"]]
+        methods = methods.iloc[sorted(range(len(methods)), key=keys.__getitem__)]
     return [
         Group(
-            "" if set(entries["method"]) == {BASELINE} else group,
+            "" if set(entries["method"]) <= BASELINES else group,
             [row for m, label in zip(entries["method"], entries["label"], strict=True) for row in lines(m, label)],
         )
         for group, entries in methods.groupby("group", sort=False)
     ]
 
 
-def notes(rows: pd.DataFrame) -> list[str]:
-    """Notes below a table of methods."""
+def notes(rows: pd.DataFrame, intervals_of_means: bool = True) -> list[str]:
+    """Notes below a table of methods.
+
+    Args:
+        rows: The summary, without numbers of the poster.
+        intervals_of_means: Whether the table prints them, and not only those of differences to uniform.
+    """
     present = rows[rows["metric"].notna()]
-    texts = [NOTE_SPREAD if present["seeds"].max() > 1 else NOTE_ONE_SEED, NOTE_BOLD, *solver_notes(present)]
-    return [*texts, NOTE_REPORTED] if present["difference"].notna().any() else texts
+    several = present["seeds"].max() > 1
+    texts = [NOTE_SPREAD, *_interval_notes(present, intervals_of_means)] if several else [NOTE_ONE_SEED]
+    texts.append(bold_note(present))
+    if (present["method"] == MAJORITY).any():
+        texts.append(NOTE_MAJORITY)
+    texts += solver_notes(present)
+    if present["difference"].notna().any():
+        count = int(present["difference_p"].notna().sum())
+        texts.append(" ".join([NOTE_REPORTED, *([NOTE_DIFFERS.format(count=count)] if count else [])]))
+    return texts
+
+
+def bold_note(rows: pd.DataFrame) -> str:
+    """What bold means in a table, or why nothing is bold.
+
+    Args:
+        rows: The summary, with ``seeds`` and ``best``.
+    """
+    if rows["seeds"].max() <= 1:
+        return NOTE_UNTESTED
+    return NOTE_TESTED if rows["best"].any() else NOTE_NONE_SEPARATED
+
+
+def _interval_notes(rows: pd.DataFrame, of_means: bool) -> list[str]:
+    """What intervals say, and where their errors come from."""
+    few = rows[(rows["seeds"] < FEW_SEEDS) & rows["pooled_lines"].notna()]
+    texts = [NOTE_INTERVAL, *([NOTE_GAIN] if rows["gain_diverged"].notna().any() else [])]
+    if (few["pooled_lines"] > 1).any():
+        texts.append(NOTE_POOLED)
+        shared = few[(few["pooled_lines"] > 1) & (few["task"] == AVERAGE)]
+        if of_means and (shared["interval_dof"] == shared["seeds"] - 1).any():
+            texts.append(NOTE_SHARED)
+    return [" ".join(texts)]
 
 
 def solver_notes(rows: pd.DataFrame) -> list[str]:

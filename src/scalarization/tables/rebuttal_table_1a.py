@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from scalarization.plotting.labels import NOT_RUN, format_number
-from scalarization.tables import method_lines
+from scalarization.tables import method_lines, searches
 from scalarization.tables.render import EMPTY, NO_VALUE, Block, Entry, Group, Row, Table, diverged_entry
 
 BLOCK_COLUMNS = ["benchmark", "task_set", "architecture"]
@@ -16,8 +16,8 @@ BLOCK_COLUMNS = ["benchmark", "task_set", "architecture"]
 GAIN = "gain over uniform"
 NOTE = (
     "N: members of the population. E: epochs of an interval. Q: fraction of the members that exploit others. Values: "
-    "test average over tasks of models retrained on the whole training set with the policy that the search found. ±: "
-    "standard deviation over seeds of the retraining. Each search was run once. Gain over uniform: paired by seed."
+    "test average over tasks of models retrained on the whole training set with the policy that the search found. Gain "
+    "over uniform: paired by seed."
 )
 NOTE_TRAININGS = (
     "Trainings: N members train on the fraction r of the training set, and one model is retrained on the whole "
@@ -32,9 +32,9 @@ NOTE_REPORTED = (
 def describe(summary: pd.DataFrame, metadata: dict[str, Any]) -> Table:
     """Describe the summary of ``analysis.rebuttal_table_1a``."""
     blocks = [block for _, rows in summary.groupby(BLOCK_COLUMNS, sort=False) for block in _blocks(rows)]
-    notes = [NOTE, NOTE_TRAININGS]
-    if not (summary["seeds"] > 1).any():
-        notes.append(method_lines.NOTE_ONE_SEED)
+    has_spread = (summary["seeds"] > 1).any()
+    deviation = searches.deviation_notes(summary) if has_spread else [method_lines.NOTE_ONE_SEED]
+    notes = [NOTE, *deviation, NOTE_TRAININGS]
     return Table(blocks, [*notes, NOTE_REPORTED] if summary["reported"].notna().any() else notes)
 
 

@@ -9,15 +9,16 @@ import pandas as pd
 
 from scalarization.analysis.names import AVERAGE
 from scalarization.plotting.labels import DIVERGED
-from scalarization.tables import method_lines
+from scalarization.tables import method_lines, searches
 from scalarization.tables.render import NO_VALUE, Block, Entry, Row, Table
 
 BLOCK_COLUMNS = ["benchmark", "task_set", "architecture"]
 NOTE = (
     "Trainings: cost of finding the weights and of training one model with them on the whole training set. A grid "
     "trains all its points. A search trains N members on the fraction r of the training set, and one model is "
-    "retrained. p: the grid point with the best validation average, or the last weights of the search's policy. The "
-    "retrained model uses the whole policy."
+    "retrained. p: the grid point with the best validation average, or the last weights of the search's policy, of the "
+    "first policy if the search was repeated. The retrained model uses the whole policy. Values of the grid are those "
+    "of each seed at the point that the other seeds choose."
 )
 
 
@@ -25,7 +26,8 @@ def describe(summary: pd.DataFrame, metadata: dict[str, Any]) -> Table:
     """Describe the summary of ``analysis.rebuttal_table_2``."""
     blocks = [_block(rows) for _, rows in summary.groupby(BLOCK_COLUMNS, sort=False)]
     spread = method_lines.NOTE_SPREAD if (summary["seeds"] > 1).any() else method_lines.NOTE_ONE_SEED
-    return Table(blocks, [spread, NOTE, method_lines.NOTE_BOLD])
+    bold = method_lines.bold_note(summary)
+    return Table(blocks, [spread, *searches.deviation_notes(summary), NOTE, bold])
 
 
 def _block(rows: pd.DataFrame) -> Block:
@@ -35,7 +37,7 @@ def _block(rows: pd.DataFrame) -> Block:
         return Block.not_run(title)
     tasks = list(present["tasks"].iloc[0])
     columns = {task: present[present["task"] == task] for task in (AVERAGE, *tasks)}
-    best = {task: method_lines.best_labels(column) for task, column in columns.items()}
+    best = {task: method_lines.tested_labels(column) for task, column in columns.items()}
     has_interval = (columns[AVERAGE]["seeds"] > 1).any()
 
     def lines(method: str, label: str) -> Iterator[Row]:

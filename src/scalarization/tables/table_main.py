@@ -10,7 +10,7 @@ import pandas as pd
 from scalarization.analysis import names
 from scalarization.plotting.labels import NOT_RUN
 from scalarization.tables import method_lines
-from scalarization.tables.render import Block, Entry, Row, Table
+from scalarization.tables.render import EMPTY, Block, Entry, Row, Table
 
 #: Head of the column of numbers of the authors' poster.
 POSTER = "poster"
@@ -36,7 +36,7 @@ def describe(summary: pd.DataFrame, metadata: dict[str, Any]) -> Table:
             poster_rows = poster[poster["benchmark"] == benchmark] if metric == "accuracy" else poster.iloc[:0]
             metric_title = f"{title}, {metric.replace('_', ' ')}" if metric == BALANCED_ACCURACY else title
             blocks.append(_block(metric_title, rows[(rows["metric"] == metric) | rows["metric"].isna()], poster_rows))
-    notes = method_lines.notes(measured)
+    notes = method_lines.notes(measured, intervals_of_means=False)
     return Table(blocks, [*notes, NOTE_POSTER] if len(poster) else notes)
 
 
@@ -44,12 +44,12 @@ def _block(title: str, rows: pd.DataFrame, poster: pd.DataFrame) -> Block:
     if not rows["present"].any():
         return Block.not_run(title)
     columns = list(rows.groupby("architecture", sort=False))
-    best = [method_lines.best_labels(of_capacity) for _, of_capacity in columns]
+    best = [method_lines.tested_labels(of_capacity) for _, of_capacity in columns]
     present = rows[rows["method"].notna()]
     poster = poster[poster["label"].isin(present["label"])]
 
     def lines(method: str, label: str) -> Iterator[Row]:
-        entries, reported = [], []
+        entries, gains, reported = [], [], []
         for (_, of_capacity), best_of_capacity in zip(columns, best, strict=True):
             if of_capacity["present"].all():
                 row = method_lines.row_of(of_capacity, label)
@@ -57,12 +57,19 @@ def _block(title: str, rows: pd.DataFrame, poster: pd.DataFrame) -> Block:
             else:
                 row = None
                 entries.append(Entry(NOT_RUN))
+            gains.append(method_lines.over_uniform_entry(row) if _has_gain(row) else EMPTY)
             reported.append(method_lines.reported_entry(row))
         if len(poster):
             entries.append(method_lines.reported_entry(method_lines.row_of(poster, label)))
         yield Row(label, tuple(entries))
-        if any(entry.text for entry in reported):
-            yield Row("reported", tuple(reported), minor=True)
+        for minor_label, minor in ((method_lines.GAIN_HEAD, gains), ("reported", reported)):
+            if any(entry.text for entry in minor):
+                yield Row(minor_label, tuple(minor), minor=True)
 
     heads = (*(str(architecture) for architecture, _ in columns), *([POSTER] if len(poster) else []))
     return Block(title, "", heads, method_lines.method_groups(present, lines, names.order))
+
+
+def _has_gain(row: pd.Series | None) -> bool:
+    """Whether there is a tested difference to uniform weights."""
+    return row is not None and not pd.isna(row["gain_diverged"]) and row["seeds"] > 1

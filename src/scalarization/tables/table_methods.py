@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -20,12 +21,12 @@ class Column(NamedTuple):
     Attributes:
         head: Its head.
         rows: Rows of the summary, one per line.
-        is_interval: Whether it has the intervals of the means, else the means.
+        entry: Makes an entry of a row; None: the mean, bold if it is the best.
     """
 
     head: str
     rows: pd.DataFrame
-    is_interval: bool = False
+    entry: Callable[[pd.Series | None], Entry] | None = None
 
 
 def describe(summary: pd.DataFrame, metadata: dict[str, Any]) -> Table:
@@ -40,14 +41,15 @@ def _block(rows: pd.DataFrame, title_columns: list[str]) -> Block:
     if not rows["present"].all():
         return Block.not_run(title)
     columns = _columns(rows)
-    best = [method_lines.best_labels(column.rows) for column in columns]
+    best = [method_lines.tested_labels(column.rows) for column in columns]
 
     def lines(method: str, label: str) -> Iterator[Row]:
         entries, reported = [], []
         for column, best_of_column in zip(columns, best, strict=True):
             row = method_lines.row_of(column.rows, label)
-            entries.append(_entry(column, row, label in best_of_column))
-            reported.append(method_lines.reported_entry(None if column.is_interval else row))
+            make = column.entry or functools.partial(method_lines.mean_entry, bold=label in best_of_column)
+            entries.append(make(row))
+            reported.append(method_lines.reported_entry(None if column.entry else row))
         yield Row(label, tuple(entries))
         if any(entry.text for entry in reported):
             yield Row("reported", tuple(reported), minor=True)
@@ -57,13 +59,15 @@ def _block(rows: pd.DataFrame, title_columns: list[str]) -> Block:
 
 
 def _columns(rows: pd.DataFrame) -> list[Column]:
-    """The average and its interval, averages of further metrics, then the tasks."""
+    """The average, its interval and its difference to uniform, averages of further metrics, then the tasks."""
     main_metric = rows["metric"].iloc[0]
     main = rows[rows["metric"] == main_metric]
     average = main[main["task"] == AVERAGE]
     columns = [Column(AVERAGE, average)]
     if main["seeds"].max() > 1:
-        columns.append(Column(method_lines.INTERVAL_HEAD, average, is_interval=True))
+        columns.append(Column(method_lines.INTERVAL_HEAD, average, method_lines.interval_entry))
+        if average["gain_diverged"].notna().any():
+            columns.append(Column(method_lines.GAIN_HEAD, average, method_lines.over_uniform_entry))
     for metric, of_metric in rows.groupby("metric", sort=False):
         if metric != main_metric:
             columns.append(Column(f"{metric.replace('_', ' ')}, average", of_metric[of_metric["task"] == AVERAGE]))
@@ -71,7 +75,3 @@ def _columns(rows: pd.DataFrame) -> list[Column]:
         if task != AVERAGE:
             columns.append(Column(task.replace("_", " "), main[main["task"] == task]))
     return columns
-
-
-def _entry(column: Column, row: pd.Series | None, bold: bool) -> Entry:
-    return method_lines.interval_entry(row) if column.is_interval else method_lines.mean_entry(row, bold)

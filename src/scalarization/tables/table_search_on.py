@@ -7,25 +7,27 @@ from typing import Any
 import pandas as pd
 
 from scalarization.plotting.labels import NOT_RUN, TIMES, format_number
-from scalarization.tables import method_lines
+from scalarization.tables import method_lines, searches
 from scalarization.tables.render import EMPTY, NO_VALUE, Block, Entry, Group, Row, Table, diverged_entry
 
 HEADS = ("gain over uniform", "trainings", "relative to direct", "search time")
 BLOCK_COLUMNS = ["benchmark", "task_set", "architecture"]
 NOTES = [
     "Average: test average over tasks of models retrained on the whole training set with the policy that the search "
-    "found. ±: standard deviation over seeds. Gain over uniform: paired by seed.",
+    "found. Gain over uniform: paired by seed.",
     "Trainings: FLOPs of all members of the search and of one retraining, divided by the FLOPs of one training of the "
     "retrained model. Relative to direct: the same, divided by that of the search on the retrained model itself. "
-    "Search time: measured seconds of training and validation, summed over members.",
+    "Search time: measured seconds of training and validation, summed over members, mean over repetitions of the "
+    "search.",
 ]
 
 
 def describe(summary: pd.DataFrame, metadata: dict[str, Any]) -> Table:
     """Describe the summary of ``analysis.table_search_on``."""
     blocks = [_block(rows) for _, rows in summary.groupby(BLOCK_COLUMNS, sort=False)]
-    one_seed = not (summary["seeds"] > 1).any()
-    return Table(blocks, [*NOTES, method_lines.NOTE_ONE_SEED] if one_seed else NOTES)
+    has_spread = (summary["seeds"] > 1).any()
+    deviation = searches.deviation_notes(summary) if has_spread else [method_lines.NOTE_ONE_SEED]
+    return Table(blocks, [*NOTES, *deviation])
 
 
 def _block(rows: pd.DataFrame) -> Block:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from scalarization.data.majority import majority_accuracies
 from scalarization.data.store import Store
 from scalarization.errors import StoppedError, UserError
 from scalarization.locks import locked
@@ -113,12 +114,13 @@ class TrainingJob:
         notes: dict[str, list[Row]] = {name: [] for name in NOTES}
         trained_with: dict[str, Any] = {}
         for run in shard.runs:
-            record = RunRecord(self.plan.paths.checkpoints, cell, run, self.store.digest, code)
+            trained = shard.cell_of(run)
+            record = RunRecord(self.plan.paths.checkpoints, trained, run, self.store.digest, code)
             finished = record.finished()
             if finished is None:
                 with locked(record.directory, "trains this run", lambda: self.shutdown.reason):
                     # Another process may have trained it while this one waited for the lock.
-                    finished = record.finished() or self._train_run(cell, run, record)
+                    finished = record.finished() or self._train_run(trained, run, record)
             self._num_done += 1
             records.append((identity(cell, run), record))
             rows += self.kind.rows(cell, run, finished["rows"])
@@ -129,10 +131,11 @@ class TrainingJob:
                     of_runs.append({"weight_setting": run.weight_setting, "seed": run.seed, **finished[name]})
             trained_with = finished["environment"]
         metadata = {
-            "specification": cell.describe(),
+            "specification": shard.describe(),
             "code": code,
             "data": self.store.digest,
             "environment": trained_with,
+            "majority": majority_accuracies(self.store.metadata, cell),
             **notes,
             **origin,
         }
