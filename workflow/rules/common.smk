@@ -93,3 +93,8 @@ def runtime(request):
 onstart:
     if workflow.executor_plugin.name == "slurm":
         requeue.requeue_stuck_jobs(Path.cwd(), logger.warning)
+
+
+def modified(file):
+    """When a file was written; None if it does not exist."""
+    return file.stat().st_mtime_ns if file.is_file() else None

@@ -1,9 +1,4 @@
 # Figures and tables -> the front page. Its last line on the terminal says where it is, and what the verdicts are.
-def modified(file):
-    """When a file was written; None if it does not exist."""
-    return file.stat().st_mtime_ns if file.is_file() else None
-
-
 page_before = modified(paths.page_record)
 
 
