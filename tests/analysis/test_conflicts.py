@@ -49,16 +49,16 @@ def test_fit_is_least_squares_through_all_points(summarized):
 
 
 def assert_jackknife(summary, prefix, points):
-    """The interval is that of the pseudo-values' deviation around z = artanh(r), Student's t with runs - 1."""
+    """The interval is that of the pseudo-values' deviation around z = artanh(r), Student's t with conditions - 1."""
 
     def z(points):
         return np.arctanh(np.corrcoef(points["validation"].astype(float), points["percent"].astype(float))[0, 1])
 
-    run = points["architecture"] + points["variant"] + points["seed"].astype(str)
-    pseudo = [24 * z(points) - 23 * z(points[run != left_out]) for left_out in run.unique()]
-    half = stats.t.ppf(0.975, 23) * np.std(pseudo, ddof=1) / np.sqrt(24)
+    condition = points["architecture"] + points["variant"]
+    pseudo = [12 * z(points) - 11 * z(points[condition != left_out]) for left_out in condition.unique()]
+    half = stats.t.ppf(0.975, 11) * np.std(pseudo, ddof=1) / np.sqrt(12)
     fit = summary.iloc[0]
-    assert fit[f"{prefix}runs"] == len(pseudo) == 24
+    assert (fit[f"{prefix}runs"], fit[f"{prefix}conditions"]) == (24, len(pseudo)) == (24, 12)
     expected = np.tanh([z(points), z(points) - half, z(points) + half])
     assert [fit[f"{prefix}{name}"] for name in ("r", "r_low", "r_high")] == pytest.approx(expected, abs=1e-12)
 
@@ -68,8 +68,8 @@ def points_of(formula):
     return lambda cell, run, epoch: formula(cell.architecture.depth + 2 * run.seed, epoch)
 
 
-def test_interval_is_over_runs_not_epochs(summarized):
-    """Copies of one run do not show how runs vary, however many epochs they have."""
+def test_interval_is_over_conditions_not_epochs_or_seeds(summarized):
+    """Copies of one condition do not show how conditions vary, however many epochs and seeds they have."""
     copies = summarized("figure_3", points_of(lambda run, epoch: (0.1 * epoch * epoch % 0.7, 60 + epoch)))
     first = copies.iloc[0]
     assert first["runs"] == 24 and abs(first["r"]) < 0.99
@@ -92,8 +92,9 @@ def test_constant_values_have_no_correlation(summarized, formula):
     assert np.isnan([first[name] for name in ("r", "r_low", "r_high", "last_r", "last_r_low", "last_r_high")]).all()
 
 
-def test_two_runs_have_no_interval(summarized):
-    summary = summarized("figure_3", depth=(1,), width=(24,), rates=(5e-3,))
+@pytest.mark.parametrize("rates", [(5e-3,), (5e-3, 5e-2)])
+def test_two_conditions_have_no_interval(summarized, rates):
+    summary = summarized("figure_3", depth=(1,), width=(24,), rates=rates)
     assert np.isfinite(summary.iloc[0]["r"]) and summary[["r_low", "r_high"]].isna().all(axis=None)
 
 
@@ -129,14 +130,18 @@ def simulated(rng, runs, epochs=6, trend=1.0, between=0.5, within=0.3):
 
 
 def correlated(values, within_epochs=False):
-    runs, epochs = values.shape[1:]
-    run, epoch = np.divmod(np.arange(runs * epochs), epochs)
-    return conflicts.correlation_over_runs(values.reshape(2, -1), run, epoch if within_epochs else 0 * epoch)
+    """Of values [2, conditions, ..., epochs]."""
+    conditions, epochs = values.shape[1], values.shape[-1]
+    condition = np.repeat(np.arange(conditions), values[0, 0].size)
+    epoch = np.arange(len(condition)) % epochs
+    return conflicts.correlation_over_conditions(
+        values.reshape(2, -1), condition, epoch if within_epochs else 0 * epoch
+    )
 
 
 @pytest.mark.parametrize("runs", [4, 8, 12])
 def test_intervals_cover_the_true_correlation(runs):
-    """Of 1,000 simulated experiments; a bootstrap over runs covers 890 to 920."""
+    """Of 1,000 simulated experiments with one seed; a bootstrap over runs covers 890 to 920."""
     spread = 2 + np.var(np.linspace(-1, 1, 6))  # of levels, noise and trend
     truth = {"all": (0.5 + 0.3 + spread - 2) / spread, "within epochs": 0.8 / 2, "last": 0.8 / 2}
     rng, covered = np.random.default_rng(0), dict.fromkeys(truth, 0)
@@ -151,18 +156,47 @@ def test_intervals_cover_the_true_correlation(runs):
     assert 930 <= covered["last"] <= 985
 
 
+def near_copies(rng, conditions, seeds, epochs=5):
+    """Uncorrelated levels of conditions, ten times the spread of their seeds, [2, conditions, seeds, epochs]."""
+    levels, own = 10 * rng.standard_normal((2, conditions, 1, 1)), rng.standard_normal((2, conditions, seeds, 1))
+    return levels + own + 0.5 * rng.standard_normal((2, conditions, seeds, epochs)).cumsum(axis=3)
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+@pytest.mark.parametrize("conditions", [4, 12])
+def test_intervals_cover_where_seeds_are_near_copies(conditions, seeds):
+    """With runs as the unit they cover far too little."""
+    rng, covered = np.random.default_rng(0), np.zeros(3)
+    for _ in range(1000):
+        values = near_copies(rng, conditions, seeds)
+        last = values[..., -1:]
+        of_runs = last.reshape(2, conditions * seeds, 1)
+        for place, (estimate, units) in enumerate(
+            [
+                (correlated(values, within_epochs=True), conditions),
+                (correlated(last), conditions),
+                (correlated(of_runs), conditions * seeds),
+            ]
+        ):
+            low, high = inference.interval(estimate)
+            covered[place] += low < 0 < high
+            assert estimate.units == units
+    assert covered[:2].min() >= 930 and covered[:2].max() <= 980
+    assert covered[2] < 850
+
+
 def test_mean_at_each_epoch_is_removed(summarized):
     """A trend that all runs share changes nothing; what is left is the correlation of deviations from it."""
     summary = summarized("figure_3").convert_dtypes()
     plain = conflicts.correlation(summary, within_epochs=True)
     both = summary[["validation", "percent"]].astype(float)
     deviations = both - both.groupby(summary["epoch"]).transform("mean")
-    assert plain.shown == pytest.approx(np.corrcoef(deviations.T)[0, 1])
+    assert plain.reported_value == pytest.approx(np.corrcoef(deviations.T)[0, 1])
     trend = summary["epoch"].map({1: 5.0, 2: 1.0, 3: 30.0, 4: -4.0}).astype(float)
     shifted = summary.assign(validation=both["validation"] + trend, percent=both["percent"] - 2 * trend)
     with_trend = conflicts.correlation(shifted, within_epochs=True)
     assert (with_trend.value, with_trend.error) == pytest.approx((plain.value, plain.error))
-    assert conflicts.correlation(shifted).shown < 0 < conflicts.correlation(summary).shown
+    assert conflicts.correlation(shifted).reported_value < 0 < conflicts.correlation(summary).reported_value
 
 
 def test_each_task_set_has_its_fit(summarized):

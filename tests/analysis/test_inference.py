@@ -37,7 +37,7 @@ def test_mean_has_the_interval_of_a_t_test(values):
 def test_nothing_can_be_tested_without_two_seeds_that_differ(values):
     assert not mean_of(values).is_testable
     assert np.isnan(interval(mean_of(values))).all()
-    assert decision(values, "equivalent")[4:] == ("undecided", None)
+    assert decision(values, "equivalent")[6:] == ("undecided", None)
     assert units_needed(mean_of(values), MARGIN, "equivalent", 0.05) is None
 
 
@@ -67,7 +67,7 @@ def test_jackknife_of_a_correlation_is_on_fishers_scale():
     assert (estimate.value, estimate.error) == pytest.approx((whole, stats.sem(pseudo)))
     half = stats.t.ppf(0.975, 8) * stats.sem(pseudo)
     assert interval(estimate) == pytest.approx((math.tanh(whole - half), math.tanh(whole + half)))
-    assert estimate.shown == pytest.approx(np.corrcoef(x, y)[0, 1])
+    assert estimate.reported_value == pytest.approx(np.corrcoef(x, y)[0, 1])
 
 
 @pytest.mark.filterwarnings("error")
@@ -90,11 +90,31 @@ def test_positive_is_a_two_sided_t_test(values):
     assert (not ours.low < 0 < ours.high) == (verdict != "undecided")
 
 
+@pytest.mark.parametrize(
+    ("hypothesis", "verdict"), [("equivalent", "supported"), ("not_worse", "supported"), ("positive", "undecided")]
+)
+def test_models_that_are_the_same_need_no_test(hypothesis, verdict):
+    same = mean_of([0.0, 0.0])
+    first, other = decide([(same, MARGIN, hypothesis), (mean_of([1.0, 2.0, 1.5]), MARGIN, hypothesis)])
+    assert first.verdict == verdict and math.isnan(first.p) and first.seeds_needed is None
+    # It takes no part in the correction.
+    assert other == decide([(mean_of([1.0, 2.0, 1.5]), MARGIN, hypothesis)])[0]
+    assert decide([(mean_of([0.0]), MARGIN, hypothesis)])[0].verdict == "undecided"
+
+
+@pytest.mark.parametrize("values", SAMPLES)
+def test_a_verdict_has_the_p_value_of_its_direction(values):
+    for hypothesis in ("equivalent", "not_worse"):
+        ours = decision(values, hypothesis)
+        assert (ours.verdict == "supported") == (ours.p_adjusted < 0.05)
+        assert (ours.verdict == "contradicted") == (ours.p_contradiction_adjusted < 0.05)
+
+
 @pytest.mark.parametrize("values", SAMPLES)
 def test_not_worse_is_a_one_sided_t_test_on_either_side(values):
     ours = decision(values, "not_worse")
     better, worse = (stats.ttest_1samp(values, -MARGIN, alternative=side).pvalue for side in ("greater", "less"))
-    assert ours.p == pytest.approx(better, abs=1e-12)
+    assert (ours.p, ours.p_contradiction) == pytest.approx((better, worse), abs=1e-12)
     assert ours.verdict == ("supported" if better < 0.05 else "contradicted" if worse < 0.05 else "undecided")
 
 

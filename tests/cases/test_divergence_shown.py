@@ -29,7 +29,8 @@ from scalarization.plan import artifacts
 
 GRID = {"single": {}, "grid": {"p1": [0.1, 0.5, 0.9]}}
 #: Nothing is trained for the kinds that read these.
-NO_RUNS = ("store", "profile")
+#: Kinds that read no runs, or all of them: claims are shown with their diverged runs in tests/tables/test_claims.py.
+NO_RUNS = ("store", "profile", "everything", "nothing")
 SWEEP = {"base": {}, "fast": {"recipe": {"lr": 0.03}}, "slow": {"recipe": {"lr": 0.0003}}}
 DEEP = {"family": "vit", "depth": [2], "width": [48]}
 SEARCHES = {

@@ -158,7 +158,7 @@ SIZES = {
     ),
     "intervals of a search": (
         {f"{SEARCH}/population": 10_000, f"{SEARCH}/changes": {"recipe": {"epochs": 1000}}},
-        "searches.three_pbt: 2 architectures x population 10,000 x 1,000 intervals are 20,000,000 rows",
+        "searches.three_pbt: 2 searches x population 10,000 x 1,000 intervals are 20,000,000 rows",
     ),
     "epochs": (
         {f"{RECIPE}/epochs": 1e12},

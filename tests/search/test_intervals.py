@@ -88,13 +88,13 @@ def test_a_fraction_of_the_training_set(intervals, digits_data):
     assert cell.specification.steps_per_epoch == 2
     seen = []
     trainer = Trainer(cell, Run(0, 0, C), digits_data, CPU)
-    batch = digits_data.batch
+    batches = digits_data.batches
     try:
-        digits_data.batch = lambda rows, *more: seen.append(rows) or batch(rows, *more)
+        digits_data.batches = lambda rows, *more: seen.append(rows.flatten()) or batches(rows, *more)
         for _ in range(5):
             trainer.train_epoch(lambda: None)
     finally:
-        del digits_data.batch
+        del digits_data.batches
     rows = torch.cat(seen)
     for domain in ("mnist", "optdigits"):
         start, size = digits_data.start(domain, "train"), digits_data.size(domain, "train")

@@ -14,14 +14,16 @@ from scalarization.plan.artifacts import CONFLICTS, ArtifactKind
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Of the correlations: over all epochs of all runs, and over runs at the last epoch.
+#: A correlation and the ends of its interval.
+R = ("r", "r_low", "r_high")
+#: Of the correlations: over all epochs of all runs, and over runs at the last epoch. ``conditions`` are their units.
 FIT_TYPES = {
     "slope": "float64",
     "intercept": "float64",
     **{
         f"{prefix}{name}": kind
         for prefix in ("", "last_")
-        for name, kind in {"runs": "Int64", "r": "float64", "r_low": "float64", "r_high": "float64"}.items()
+        for name, kind in {**dict.fromkeys(("runs", "conditions"), "Int64"), **dict.fromkeys(R, "float64")}.items()
     },
 }
 TYPES = {**conflicts.EPOCH_TYPES, **FIT_TYPES}
@@ -33,10 +35,11 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
     Returns:
         The columns of :data:`conflicts.EPOCH_TYPES`, and of the benchmark and task set: ``slope`` and ``intercept`` of
         the least-squares line of ``percent`` over ``validation`` through all points, the epochs in which the run had
-        not diverged; ``r``, Pearson's correlation of these points, of ``runs`` runs; ``last_r``, that of the runs at
-        the last epoch, of the ``last_runs`` that did not diverge; ``r_low``, ``r_high``, ``last_r_low``,
-        ``last_r_high``: their 95 % intervals over runs (:func:`conflicts.correlation`), null with fewer than three
-        runs, at the last epoch with fewer than four, or if all runs are alike.
+        not diverged; ``r``, Pearson's correlation of these points, of ``runs`` runs of ``conditions`` conditions;
+        ``last_r``, ``last_conditions``, the same of the runs at the last epoch, of the ``last_runs`` that did not
+        diverge; ``r_low``, ``r_high``, ``last_r_low``, ``last_r_high``: their 95 % intervals over conditions
+        (:func:`conflicts.correlation`), null with fewer than three conditions, at the last epoch with fewer than four
+        that have one seed each, or if all are alike.
 
     Raises:
         ConfigError: ``only:`` selects nothing of the counted conflicts.
@@ -55,7 +58,8 @@ def _fit(rows: pd.DataFrame) -> dict[str, Any]:
     for prefix, part in (("", points), ("last_", conflicts.at_last_epoch(rows))):
         estimate = conflicts.correlation(part)
         low, high = inference.interval(estimate)
-        of_part = {"runs": estimate.units, "r": estimate.shown, "r_low": low, "r_high": high}
+        counts = {"runs": part.groupby(conflicts.RUN).ngroups, "conditions": estimate.units}
+        of_part = {**counts, **dict(zip(R, (estimate.reported_value, low, high), strict=True))}
         columns |= {f"{prefix}{name}": value for name, value in of_part.items()}
     x, y = points["validation"].to_numpy(dtype=float), points["percent"].to_numpy(dtype=float)
     if len(x) and np.ptp(x) > 1e-9 * np.abs(x).max():

@@ -74,9 +74,14 @@ class Estimate:
     limits: Limits = UNLIMITED
 
     @property
-    def shown(self) -> float:
+    def reported_value(self) -> float:
         """The estimate as it is reported: a correlation as r."""
         return math.tanh(self.value) if self.is_correlation else self.value
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether the difference is exactly 0 in every unit, of two or more: both sides are the same models."""
+        return self.units > 1 and self.value == 0 and self.error == 0
 
     @property
     def is_testable(self) -> bool:
@@ -93,7 +98,9 @@ class Decision(NamedTuple):
         high: Its upper end.
         p: p-value of support.
         p_adjusted: The same after Holm's correction over the comparisons of the claim.
-        verdict: What the adjusted tests decide.
+        p_contradiction: p-value of contradiction.
+        p_contradiction_adjusted: The same after Holm's correction.
+        verdict: ``supported`` or ``contradicted`` if the adjusted p-value of this direction is below 5 percent.
         seeds_needed: See :func:`units_needed`, at the level of Bonferroni's correction over the comparisons of the
             claim; Holm's needs no more.
     """
@@ -102,6 +109,8 @@ class Decision(NamedTuple):
     high: float
     p: float
     p_adjusted: float
+    p_contradiction: float
+    p_contradiction_adjusted: float
     verdict: Verdict
     seeds_needed: int | None
 
@@ -162,6 +171,8 @@ def interval(estimate: Estimate) -> tuple[float, float]:
 def decide(comparisons: Sequence[tuple[Estimate, float | None, Hypothesis]]) -> list[Decision]:
     """Test all comparisons of one claim.
 
+    A difference of exactly 0 in every unit needs no test: it is within any margin, and it is not positive.
+
     Args:
         comparisons: Estimate, margin and hypothesis of each; the margin is None for ``positive``. Of a correlation the
             margin is one of r.
@@ -169,7 +180,7 @@ def decide(comparisons: Sequence[tuple[Estimate, float | None, Hypothesis]]) -> 
     tested = [number for number, (estimate, _, _) in enumerate(comparisons) if estimate.is_testable]
     pairs = [_test(*comparisons[number]) for number in tested]
     supporting, contradicting = (holm([pair[side] for pair in pairs]) for side in (0, 1))
-    decisions = [Decision(math.nan, math.nan, math.nan, math.nan, "undecided", None)] * len(comparisons)
+    decisions = [_untested(estimate, hypothesis) for estimate, _, hypothesis in comparisons]
     for place, number in enumerate(tested):
         estimate, margin, hypothesis = comparisons[number]
         verdict: Verdict = "undecided"
@@ -178,8 +189,16 @@ def decide(comparisons: Sequence[tuple[Estimate, float | None, Hypothesis]]) -> 
         elif contradicting[place] < ALPHA and (hypothesis != "positive" or estimate.value < 0):
             verdict = "contradicted"
         needed = units_needed(estimate, margin, hypothesis, ALPHA / len(tested))
-        decisions[number] = Decision(*interval(estimate), pairs[place][0], supporting[place], verdict, needed)
+        p_values = pairs[place][0], supporting[place], pairs[place][1], contradicting[place]
+        decisions[number] = Decision(*interval(estimate), *p_values, verdict, needed)
     return decisions
+
+
+def _untested(estimate: Estimate, hypothesis: Hypothesis) -> Decision:
+    """The decision on an estimate that cannot be tested."""
+    verdict: Verdict = "supported" if estimate.is_nothing and hypothesis != "positive" else "undecided"
+    nan = math.nan
+    return Decision(nan, nan, nan, nan, nan, nan, verdict, None)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

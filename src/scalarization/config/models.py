@@ -105,7 +105,7 @@ class Benchmark(Section):
         None, description="Dense prediction: tasks whose maps are prepared; null: all of the benchmark."
     )
     reference: str = Field(description="The domain on whose official training set size an epoch is counted.")
-    train_images: TrainImages | Annotated[dict[str, TrainImages], Field(min_length=1)] | None = Field(
+    train_images: Annotated[dict[str, TrainImages], Field(min_length=1)] | TrainImages | None = Field(
         None,
         description="Number of training images of every domain, or domain -> number; below 1: the fraction of them. "
         "The other training images are not used at all; validation and test stay whole. Classes keep their "

@@ -47,10 +47,17 @@ REACH = 0.75
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a panel: a comparison with its label, or a heading."""
+    """A line of a panel: a comparison with its label, or a heading.
+
+    Attributes:
+        label: On the left.
+        row: The comparison.
+        remark: On the right, the number of units; in place of an estimate, why there is none.
+    """
 
     label: str
     row: Row | None = None
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,8 @@ def _panels(claim: Tested) -> Iterator[Panel]:
     """One panel per unit; the first has the title of the claim."""
     sentence = textwrap.wrap(f"{claim.claim}  {claim.sentence}", BOLD_LETTERS)
     verdict = f"{claims.ORIGINS[claim.origin].capitalize()}: {claim.verdict} ({claim.counts})"
+    if len(claim.units) == 1 and claim.units != [claims.SEEDS]:
+        verdict += f"; n is the number of {claim.units[0]}"
     titles = sentence, textwrap.wrap(verdict, LETTERS)
     by_unit: dict[str, list[Line]] = {}
     for (benchmark, task_set, unit), rows in claim.groups.items():
@@ -114,11 +123,19 @@ def _panels(claim: Tested) -> Iterator[Panel]:
         for row in rows:
             capacity = "" if row["capacity"] == "all" else f", {row['capacity']}"
             *first, last = _wrapped(f"{row['comparison']}{capacity}")
-            lines += [*(Line(f"  {text}") for text in first), Line(f"  {last}", row)]
+            lines += [*(Line(f"  {text}") for text in first), Line(f"  {last}", row, _remark(row, claim.units))]
     for unit, lines in by_unit.items():
         has_estimates = any(line.row and line.row["estimate"] is not None for line in lines)
         yield Panel(*titles, unit if has_estimates else "", lines)
         titles = [], []
+
+
+def _remark(row: Row, units: Sequence[str]) -> str:
+    """The remark of a comparison; where those of a claim have different units, each names its own."""
+    if row["estimate"] is None:
+        return textwrap.shorten(row["note"] or row["reason"] or claims.NO_ESTIMATE, NOTE_LETTERS, placeholder=" ...")
+    count = int(row["seeds"])
+    return f"n = {count}" if len(units) == 1 else f"{count} {row['unit']}"
 
 
 def _wrapped(text: str) -> list[str]:
@@ -126,9 +143,13 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _absent(tested: Iterable[Tested]) -> list[str]:
-    """Lines that name the claims of which nothing was run."""
-    names = [claim.claim for claim in tested if claim.origin == "runs" and not claim.tested]
-    return textwrap.wrap(f"{NOT_RUN.capitalize()}: {', '.join(names)}", LETTERS) if names else []
+    """Lines that name the claims without an estimate, with the reasons, and those of which nothing was run."""
+    of_runs = [claim for claim in tested if claim.origin == "runs" and not claim.tested]
+    failed = [f"{claim.claim} ({claim.without_estimate})" for claim in of_runs if claim.rows]
+    not_run = [claim.claim for claim in of_runs if not claim.rows]
+    named = {claims.NO_ESTIMATE: failed, NOT_RUN: not_run}
+    texts = (f"{name.capitalize()}: {', '.join(names)}" for name, names in named.items() if names)
+    return [line for text in texts for line in textwrap.wrap(text, LETTERS)]
 
 
 def _draw_panel(page: Figure, panel: Panel, top: float) -> None:
@@ -151,10 +172,9 @@ def _draw_panel(page: Figure, panel: Panel, top: float) -> None:
         indented = line.label.startswith("  ")
         _write(page, INDENT * indented, y, line.label.strip(), style="normal" if indented else "italic", size=7)
         if line.row and line.row["estimate"] is not None:
-            _write(page, SEEDS, y, f"n = {int(line.row['seeds'])}", size=7, ha="right", color="0.3")
+            _write(page, SEEDS, y, line.remark, size=7, ha="right", color="0.3")
         elif line.row:
-            note = textwrap.shorten(line.row["note"] or NOT_RUN, NOTE_LETTERS, placeholder=" ...")
-            _write(page, LEFT, y, note, size=6.5, color="0.3", bbox=NOTE_BOX)
+            _write(page, LEFT, y, line.remark, size=6.5, color="0.3", bbox=NOTE_BOX)
 
 
 def _draw_axis(ax: Axes, panel: Panel) -> None:

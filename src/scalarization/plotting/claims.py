@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 VERDICTS = ("supported", "contradicted", "undecided")
+#: In place of a verdict where something was run that bears on a claim, but gives no estimate.
+NO_ESTIMATE = "no estimate"
+#: The unit that is not named where it is the only one.
+SEEDS = "seeds"
 #: Origin -> whose numbers these are.
 ORIGINS = {"runs": "our runs", "paper": "the paper's numbers"}
 #: Columns that a group of comparisons shares: they have one heading, and one unit.
@@ -36,8 +40,8 @@ class Tested:
         sentence: What is claimed.
         source: Where.
         origin: A key of :data:`ORIGINS`.
-        verdict: On all comparisons together; ``not run`` without an estimate.
-        answer: What the verdict means; empty if it is ``not run``.
+        verdict: On all comparisons together; ``no estimate`` without one, ``not run`` without a comparison.
+        answer: What the verdict means; empty without an estimate.
         rows: The comparisons; none if nothing was run that bears on the claim.
     """
 
@@ -60,37 +64,53 @@ class Tested:
 
     @property
     def counts(self) -> str:
-        """``3 of 8 comparisons supported, 5 undecided``; ``not run`` without an estimate."""
-        tested = len(self.tested)
-        if not tested:
+        """``3 of 8 comparisons supported, 5 undecided``; ``not run`` without a comparison."""
+        if not self.rows:
             return NOT_RUN
+        tested = len(self.tested)
+        missing = len(self.rows) - tested
         present = [verdict for verdict in VERDICTS if self.count(verdict)]
-        comparisons = "comparison" if tested == 1 else "comparisons"
-        first, *others = (f"{self.count(verdict)} {verdict}" for verdict in present)
-        number, _, verdict = first.partition(" ")
-        parts = [f"{number} of {tested} {comparisons} {verdict}", *others]
-        if missing := len(self.rows) - tested:
-            parts.append(f"{missing} without an estimate")
-        return ", ".join(parts)
+        if not present:
+            return f"{_comparisons(missing)} without an estimate"
+        first, *others = present
+        parts = [f"{self.count(first)} of {_comparisons(tested)} {first}"]
+        parts += [f"{self.count(verdict)} {verdict}" for verdict in others]
+        return ", ".join([*parts, *([f"{missing} without an estimate"] if missing else [])])
+
+    @property
+    def units(self) -> list[str]:
+        """What the independent units of the estimates are, such as ``seeds``."""
+        return list(dict.fromkeys(row["unit"] for row in self.tested))
 
     @property
     def needed(self) -> str:
-        """How many seeds would decide the comparisons that are undecided, as a sentence; empty if none can be told."""
+        """How many units would decide the comparisons that are undecided, as a sentence; empty if none can be told.
+
+        ``Those undecided would need 5 to 12 seeds each.``
+        """
         undecided = [row for row in self.tested if row["verdict"] == "undecided" and row["p"] is not None]
-        seeds = sorted(int(row["seeds_needed"]) for row in undecided if row["seeds_needed"] is not None)
-        if not seeds:
+        by_unit: dict[str, list[int]] = {}
+        for row in undecided:
+            if row["seeds_needed"] is not None:
+                by_unit.setdefault(row["unit"], []).append(int(row["seeds_needed"]))
+        if not by_unit:
             return ""
-        numbers = str(seeds[0]) if seeds[0] == seeds[-1] else f"{seeds[0]} to {seeds[-1]}"
-        which = "Those undecided" if len(seeds) == len(undecided) else f"{len(seeds)} of those undecided"
-        return f"{which} would need {numbers} seeds each."
+        numbers = " or ".join(f"{_range(counts)} {unit}" for unit, counts in by_unit.items())
+        told = sum(map(len, by_unit.values()))
+        which = "Those undecided" if told == len(undecided) else f"{told} of those undecided"
+        return f"{which} would need {numbers} each."
 
     @property
     def untested(self) -> str:
-        """How many comparisons have an estimate but cannot be tested, and why, as a sentence; empty if none."""
-        rows = [row for row in self.tested if row["p"] is None]
-        parts = [part for row in rows for part in (row["note"] or "").split("; ") if "test" in part]
-        reasons = dict.fromkeys(part.partition(":")[0] for part in parts)
-        return f"{len(rows)} cannot be tested ({', '.join(reasons)})." if rows else ""
+        """How many comparisons are undecided because nothing can be tested, and why, as a sentence; empty if none."""
+        rows = [row for row in self.tested if row["p"] is None and row["verdict"] == "undecided"]
+        return f"{len(rows)} cannot be tested{_in_parentheses(reasons(rows))}." if rows else ""
+
+    @property
+    def without_estimate(self) -> str:
+        """Why comparisons have no estimate, in their own words; empty if all have one."""
+        rows = [row for row in self.rows if row["estimate"] is None]
+        return "; ".join(dict.fromkeys(row["note"] or row["reason"] for row in rows if row["note"] or row["reason"]))
 
     @property
     def groups(self) -> dict[tuple[str, ...], list[Row]]:
@@ -99,6 +119,12 @@ class Tested:
         for row in self.rows:
             groups.setdefault(tuple(row[column] or "" for column in GROUP), []).append(row)
         return groups
+
+
+def reasons(rows: Iterable[Row]) -> list[str]:
+    """Why comparisons could not be tested, each reason once: ``too few seeds``, ``diverged``."""
+    texts = (f"too few {row['unit']}" if row["reason"] == "too few" else row["reason"] for row in rows)
+    return list(dict.fromkeys(text for text in texts if text))
 
 
 def rows_of(summary: pd.DataFrame) -> list[Row]:
@@ -129,17 +155,36 @@ def _tested(rows: Sequence[Row]) -> Tested:
 
 
 def count_verdicts(claims: Iterable[Tested]) -> str:
-    """How often each verdict was found on the user's runs: ``4 claims supported, 1 contradicted, 8 not run``.
+    """How often each verdict was found: ``4 claims supported, 1 contradicted, 1 without estimate, 8 not run``.
 
     Returns:
-        Empty if no claim is tested on runs.
+        Of the claims that are tested on the user's runs; if there are none, of those tested on the paper's numbers,
+        which the text says. Empty if there are none either.
     """
-    counts = Counter(claim.verdict for claim in claims if claim.origin == "runs")
-    present = [f"{counts[verdict]} {verdict}" for verdict in (*VERDICTS, NOT_RUN) if counts[verdict]]
-    if not present:
-        return ""
-    number, _, verdict = present[0].partition(" ")
-    return ", ".join([f"{number} claim{'s' * (number != '1')} {verdict}", *present[1:]])
+    claims = list(claims)
+    for origin, whose in (("runs", ""), ("paper", f" by {ORIGINS['paper']}")):
+        counts = Counter(claim.verdict for claim in claims if claim.origin == origin)
+        names = {verdict: verdict for verdict in VERDICTS} | {NO_ESTIMATE: "without estimate", NOT_RUN: NOT_RUN}
+        present = [(counts[verdict], name) for verdict, name in names.items() if counts[verdict]]
+        if present:
+            (number, name), *others = present
+            first = f"{number} claim{'s' * (number != 1)} {name}{whose}"
+            return ", ".join([first, *(f"{number} {name}" for number, name in others)])
+    return ""
+
+
+def _comparisons(number: int) -> str:
+    return f"{number} comparison{'s' * (number != 1)}"
+
+
+def _range(numbers: Sequence[int]) -> str:
+    """``5``, or ``5 to 12``."""
+    least, largest = min(numbers), max(numbers)
+    return str(least) if least == largest else f"{least} to {largest}"
+
+
+def _in_parentheses(texts: Sequence[str]) -> str:
+    return f" ({', '.join(texts)})" if texts else ""
 
 
 def decimals(rows: Iterable[Row]) -> int:
@@ -175,8 +220,17 @@ def margin_text(row: Row, places: int) -> str:
     return f"{sign}{format_number(row['margin'], places)}"
 
 
+def units_text(row: Row) -> str:
+    """Number of independent units: ``5`` if they are seeds, else ``5 conditions``; a dash without an estimate."""
+    return NO_VALUE if row["seeds"] is None else _counted(int(row["seeds"]), row["unit"])
+
+
 def seeds_needed_text(row: Row) -> str:
-    """How many seeds would decide a comparison; a dash if nothing can be tested."""
+    """How many units would decide a comparison, as :func:`units_text`; a dash if nothing can be tested."""
     if row["p"] is None:
         return NO_VALUE
-    return "> 1000" if row["seeds_needed"] is None else str(int(row["seeds_needed"]))
+    return _counted("> 1000" if row["seeds_needed"] is None else int(row["seeds_needed"]), row["unit"])
+
+
+def _counted(number: int | str, unit: str) -> str:
+    return str(number) if unit == SEEDS else f"{number} {unit}"

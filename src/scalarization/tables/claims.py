@@ -16,14 +16,14 @@ from scalarization.tables.render import Block, Entry, Group, Row, Table
 
 COLUMNS = ("capacity", "estimate", "95 % interval", "p", "adjusted p", "seeds", "margin", "verdict", "seeds needed", "")
 NOTES = [
-    "Estimates are paired by seed and averaged over capacities within a seed where the capacity is 'all'. Adjusted p: "
-    "after Holm's correction over the comparisons of the claim. A comparison is supported or contradicted if the "
-    "adjusted p-value is below 0.05, and undecided otherwise. Seeds: number of independent units.",
+    "Estimates of runs are paired by seed and averaged over capacities within a seed where the capacity is 'all'. p: "
+    "of the test that supports the claim or, if it is smaller, of the test that contradicts it. Adjusted p: after "
+    "Holm's correction over the comparisons of the claim. A comparison is supported or contradicted if its adjusted "
+    "p-value is below 0.05, and undecided otherwise. Seeds: number of independent units.",
     "Margin: with ± the claim is that the estimate lies between both margins, with a minus that it lies above; without "
     "one that it is positive. Seeds needed: with so many the comparison is decided with a probability of 80 percent, "
     "if the true value and spread are those seen.",
-    "A claim is contradicted if one of its comparisons is, and supported if at least half of them are and none is "
-    "contradicted.",
+    "A claim is contradicted if one of its comparisons is, supported if all of them are, and undecided otherwise.",
 ]
 
 
@@ -70,8 +70,7 @@ def _row(row: Comparison, places: int, numbers: Mapping[str, int]) -> Row:
         row["capacity"],
         claims.number_text(row["estimate"], places),
         claims.interval_text(row, places),
-        claims.p_text(row["p"]),
-        claims.p_text(row["p_adjusted"]),
+        *map(claims.p_text, _p_values(row)),
         claims.NO_VALUE if row["seeds"] is None else str(int(row["seeds"])),
         claims.margin_text(row, places),
     ]
@@ -81,3 +80,9 @@ def _row(row: Comparison, places: int, numbers: Mapping[str, int]) -> Row:
     last = [Entry(verdict, bold=decided), Entry(claims.seeds_needed_text(row))]
     last.append(Entry(f"[{numbers[note]}]" if note else ""))
     return Row(row["comparison"], (*map(Entry, entries), *last))
+
+
+def _p_values(row: Comparison) -> tuple[float | None, float | None]:
+    """p-value, and adjusted p-value, of the direction in which the estimate points."""
+    contradicts = row["p"] is not None and row["p_contradiction"] < row["p"]
+    return (row["p_contradiction"], row["p_contradiction_adjusted"]) if contradicts else (row["p"], row["p_adjusted"])

@@ -43,33 +43,36 @@ def rows_of(plan):
 
 
 def counted(plan, task_set):
-    """Percent and validation of every run and epoch, from the conflict files alone [2, runs, epochs]."""
-    runs = []
+    """Percent and validation of every run and epoch, from the conflict files alone [2, conditions, seeds, epochs]."""
+    conditions = []
     for cell in plan.counted.values():
         if cell.task_set == task_set:
             table = storage.read_conflict_file(plan.paths.run_file(cell)).to_pandas()
+            runs = []
             for _, rows in table.groupby("seed"):
                 sums = rows.groupby("epoch")[["conflicts", "steps"]].sum()
                 percent = 100 * sums["conflicts"] / sums["steps"]
                 runs.append([percent.to_numpy(), rows.groupby("epoch")["validation"].first().to_numpy()])
-    return np.stack(runs, axis=1)
+            conditions.append(np.stack(runs, axis=1))
+    return np.stack(conditions, axis=1)
 
 
 def expected(values, statistic):
-    """r, low, high of a statistic on Fisher's scale: the jackknife over runs."""
+    """r, low, high of a statistic on Fisher's scale: the jackknife over conditions. NaN of runs that diverged."""
 
     def z(values):
-        return math.atanh(np.corrcoef(statistic(values).reshape(2, -1))[0, 1])
+        both = statistic(values).reshape(2, -1)
+        return math.atanh(np.corrcoef(both[:, ~np.isnan(both).any(axis=0)])[0, 1])
 
     count = values.shape[1]
-    pseudo = [count * z(values) - (count - 1) * z(np.delete(values, run, axis=1)) for run in range(count)]
+    pseudo = [count * z(values) - (count - 1) * z(np.delete(values, n, axis=1)) for n in range(count)]
     half = stats.t.ppf(0.975, count - 1) * stats.sem(pseudo)
     return np.tanh([z(values), z(values) - half, z(values) + half])
 
 
 STATISTICS = {
-    OVER_EPOCHS: lambda values: values - values.mean(axis=1, keepdims=True),
-    AT_THE_END: lambda values: values[:, :, -1],
+    OVER_EPOCHS: lambda values: values - np.nanmean(values, axis=(1, 2), keepdims=True),
+    AT_THE_END: lambda values: values[..., -1],
 }
 
 
@@ -80,7 +83,7 @@ def test_both_correlations_of_each_task_set(make):
     for row in table.to_dict("records"):
         ours = row["estimate"], row["low"], row["high"]
         assert ours == pytest.approx(expected(counted(plan, row["task_set"]), STATISTICS[row["comparison"]]), abs=1e-9)
-        assert (row["seeds"], row["margin"], row["hypothesis"]) == (24, 0.3, "equivalent")
+        assert (row["seeds"], row["unit"], row["margin"], row["hypothesis"]) == (12, "conditions", 0.3, "equivalent")
         assert row["statistic"] == "r of conflicts and validation accuracy" and row["note"] == ""
 
 
@@ -88,7 +91,7 @@ def test_a_common_trend_is_no_evidence(make):
     """All runs have more conflicts and are better in later epochs: r of all points is high, that of the claim not."""
     plan = make()
     points = conflicts.epochs_of(plan, plan.counted.values())
-    assert conflicts.correlation(points).shown > 0.9
+    assert conflicts.correlation(points).reported_value > 0.9
     assert rows_of(plan).set_index("comparison").loc[OVER_EPOCHS, "estimate"] < 0.3
 
 
@@ -129,30 +132,44 @@ def test_runs_that_diverged_are_left_out_with_all_their_epochs(make):
 
     plan = make(diverging)
     values = counted(plan, "three")
-    kept = values[:, ~np.isnan(values).any(axis=(0, 2))]
-    assert kept.shape == (2, 20, 4)
+    values[:, np.isnan(values).any(axis=(0, 3))] = np.nan
+    assert np.isnan(values[0, :, :, 0]).sum() == 4
     for row in rows_of(plan).to_dict("records"):
         ours = row["estimate"], row["low"], row["high"]
-        assert ours == pytest.approx(expected(kept, STATISTICS[row["comparison"]]), abs=1e-9)
-        assert (row["seeds"], row["note"]) == (20, "4 of 24 runs diverged")
+        assert ours == pytest.approx(expected(values, STATISTICS[row["comparison"]]), abs=1e-9)
+        assert (row["seeds"], row["note"], row["reason"]) == (12, "4 of 24 runs diverged", "")
 
 
-def test_too_few_runs_have_a_correlation_and_no_test(make):
-    rows = rows_of(make(depth=(1,), width=(24,), rates=(5e-3,))).set_index("comparison")
-    assert set(rows["verdict"]) == {"undecided"}
-    assert set(rows["note"]) == {"2 runs: too few to test a correlation"}
+def test_if_all_runs_diverged_that_is_the_reason(make):
+    rows = rows_of(make(lambda cell, run, epoch: (0.3, np.nan if epoch >= 3 else 60.0)))
+    assert set(rows["reason"]) == {"diverged"} and set(rows["note"]) == {"24 of 24 runs diverged"}
+    assert set(rows["claim_verdict"]) == set(rows["verdict"]) == {"no estimate"}
+
+
+def test_too_few_conditions_have_a_correlation_and_no_test(make):
+    """However many seeds they have."""
+    rows = rows_of(make(depth=(1,), width=(24,), rates=(5e-3, 5e-2), seeds=3)).set_index("comparison")
+    assert set(rows["verdict"]) == {"undecided"} and set(rows["reason"]) == {"too few"}
+    assert set(rows["note"]) == {"2 conditions: too few to test a correlation"}
     rows = rows_of(make(depth=(1,), width=(24,), rates=(5e-3, 5e-2, 5e-4), seeds=1)).set_index("comparison")
-    assert rows["note"].to_dict() == {OVER_EPOCHS: "", AT_THE_END: "3 runs: too few to test a correlation"}
+    assert rows["note"].to_dict() == {OVER_EPOCHS: "", AT_THE_END: "3 conditions: too few to test a correlation"}
+    assert rows["reason"].to_dict() == {OVER_EPOCHS: "", AT_THE_END: "too few"}
+
+
+def test_conflicts_that_do_not_vary_have_no_correlation(make):
+    rows = rows_of(make(lambda cell, run, epoch: (0.4, noise(cell, run, epoch)[1])))
+    assert set(rows["reason"]) == {"no spread"} and set(rows["verdict"]) == {"no estimate"}
 
 
 def test_one_run_has_no_correlation(make):
     table = rows_of(make(depth=(1,), width=(24,), rates=(5e-3,), seeds=1))
-    assert set(table["verdict"]) == {"not run"} and set(table["note"]) == {"1 run: too few to test a correlation"}
+    assert set(table["verdict"]) == {"no estimate"}
+    assert set(table["note"]) == {"1 condition: too few to test a correlation"}
 
 
 def test_runs_that_are_not_selected_do_not_count(make):
     table = rows_of(make(only={"capacities": ["vit_d1_w24"]}))
-    assert set(table["seeds"]) == {6}
+    assert set(table["seeds"]) == {3}
 
 
 def test_nothing_is_compared_where_nothing_was_counted(make_plan):
@@ -169,7 +186,7 @@ def simulated(rng, runs, r, epochs=5):
     both[1] = r * both[0] + math.sqrt(1 - r * r) * both[1]
     run, epoch = np.divmod(np.arange(runs * epochs), epochs)
     trend = np.array([[3.0], [8.0]]) * np.log1p(epoch)
-    return conflicts.correlation_over_runs(both.reshape(2, -1) + trend, run, epoch)
+    return conflicts.correlation_over_conditions(both.reshape(2, -1) + trend, run, epoch)
 
 
 @pytest.mark.parametrize("runs", [4, 8, 12])

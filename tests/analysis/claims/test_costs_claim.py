@@ -62,7 +62,7 @@ def test_exponents_are_slopes_of_a_regression(rows_of):
         half = stats.t.ppf(0.975, 3) * fit.stderr
         expected = (fit.slope, fit.slope - half, fit.slope + half)
         assert (row["estimate"], row["low"], row["high"]) == pytest.approx(expected)
-        assert row["seeds"] == 5
+        assert (row["seeds"], row["unit"], row["reason"]) == (5, "numbers of tasks", "")
         p = 2 * stats.t.sf(abs(fit.slope) / fit.stderr, 3)
         if method not in EXPONENTS:
             p = max(stats.t.cdf((sign * fit.slope - 0.1) / fit.stderr, 3) for sign in (1, -1))
@@ -114,12 +114,12 @@ def test_two_numbers_of_tasks_have_an_exponent_and_no_test(rows_of):
     expected = math.log(ratios("pcgrad", 4)[0] / ratios("pcgrad", 2)[0]) / math.log(2)
     assert row["estimate"] == pytest.approx(expected)
     assert np.isnan(row["low"]) and row["verdict"] == "undecided"
-    assert row["note"] == "2 numbers of tasks: nothing can be tested"
+    assert row["note"] == "2 numbers of tasks: nothing can be tested" and row["reason"] == "too few"
 
 
 def test_one_number_of_tasks_has_no_exponent(rows_of):
     row = rows_of(tasks=[4])["time of PCGrad"]
-    assert (row["verdict"], row["note"]) == ("not run", "one number of tasks")
+    assert (row["verdict"], row["note"], row["reason"]) == ("no estimate", "one number of tasks", "too few")
 
 
 def test_a_method_that_diverged_has_no_time(rows_of):
@@ -129,7 +129,8 @@ def test_a_method_that_diverged_has_no_time(rows_of):
 
     rows = rows_of(diverged)
     row = rows["time of CAGrad"]
-    assert (row["verdict"], row["note"]) == ("not run", "diverged while it was measured")
+    assert (row["verdict"], row["note"]) == ("no estimate", "diverged while it was measured")
+    assert row["reason"] == "diverged"
     assert np.isnan(row["estimate"]) and rows["peak memory of CAGrad"]["verdict"] == "supported"
 
 

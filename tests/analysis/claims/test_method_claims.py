@@ -193,7 +193,7 @@ def test_a_diverged_run_leaves_no_number(make):
     cell = plan.cells["emoji_people/three/vit_d1_w48/cagrad/base"]
     synthetic.diverge(plan, cell, cell.runs[1])
     row = rows_of(uniform_against_optimisers.CLAIM, plan)["Uniform - CAGrad"]
-    assert np.isnan(row["estimate"]) and row["verdict"] == "not run" and row["note"] == "diverged in 1 of 5 seeds"
+    assert np.isnan(row["estimate"]) and row["verdict"] == "no estimate" and row["note"] == "diverged in 1 of 5 seeds"
 
 
 def test_what_was_not_run_is_not_compared(make):
@@ -286,7 +286,7 @@ def test_searched_weights_against_a_searched_learning_rate_at_the_same_budget(ma
 def test_unequal_budgets_give_no_estimate(make):
     experiments = {name: EXPERIMENTS[name] for name in ("all", "pb2")}
     (row,) = rows_of(equal_compute.CLAIM, make(experiments=experiments)).values()
-    assert np.isnan(row["estimate"]) and row["verdict"] == "not run"
+    assert np.isnan(row["estimate"]) and row["verdict"] == "no estimate"
     assert row["note"] == "not at equal compute: 3 trainings against 4"
 
 

@@ -38,15 +38,20 @@ TYPES = {
     "high": "float64",
     "p": "float64",
     "p_adjusted": "float64",
+    "p_contradiction": "float64",
+    "p_contradiction_adjusted": "float64",
     "seeds": "Int64",
+    "unit": "string",
     "margin": "float64",
     "verdict": "string",
     "seeds_needed": "Int64",
+    "reason": "string",
     "note": "string",
     "claim_verdict": "string",
     "answer": "string",
 }
-NOT_RUN = "not run"
+#: In place of a verdict: nothing was run that bears on a claim; something was, but gives no estimate.
+NOT_RUN, NO_ESTIMATE = "not run", "no estimate"
 
 
 @functools.cache
@@ -63,10 +68,11 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
     Returns:
         ``claim``, ``sentence``, ``source``; ``origin``: ``runs`` or ``paper``; ``benchmark``, ``task_set``;
         ``comparison``, ``capacity`` (an architecture or ``all``), ``statistic``, ``hypothesis``; ``estimate``, its 95 %
-        interval ``low`` to ``high``, ``p``, ``p_adjusted`` (see :class:`scalarization.analysis.inference.Decision`);
-        ``seeds``, the number of independent units, ``margin``, ``verdict`` of the comparison (``not run`` without an
-        estimate), ``seeds_needed``, ``note``; ``claim_verdict`` of all comparisons of the claim and origin together,
-        and ``answer``, what it means. A claim on which nothing bears has one row, ``not run``.
+        interval ``low`` to ``high``, ``p``, ``p_adjusted``, ``p_contradiction``, ``p_contradiction_adjusted`` (see
+        :class:`scalarization.analysis.inference.Decision`); ``seeds``, the number of independent units, and ``unit``,
+        what these are; ``margin``; ``verdict`` of the comparison (``no estimate`` without one), ``seeds_needed``;
+        ``reason``, why nothing could be tested, and ``note``; ``claim_verdict`` of all comparisons of the claim and
+        origin together, and ``answer``, what it means. A claim on which nothing bears has one row, ``not run``.
 
     Raises:
         DataError: A file is missing, damaged or incomplete.
@@ -88,21 +94,20 @@ def table(comparisons_of: Callable[[Claim], Iterable[Comparison]]) -> pd.DataFra
 
 
 def overall(verdicts: Iterable[Verdict]) -> Verdict | None:
-    """The verdict on a claim: contradicted by one comparison, supported if all that decide support it and one does.
+    """The verdict on a claim.
 
     Args:
         verdicts: Of the comparisons that have an estimate, each adjusted for all of them.
 
     Returns:
-        ``contradicted`` if one is; ``supported`` if at least half are and the others are undecided; ``undecided``
-        otherwise; None without a verdict.
+        ``contradicted`` if one is; ``supported`` if all are; else ``undecided``; None without a verdict.
     """
     verdicts = list(verdicts)
     if not verdicts:
         return None
     if "contradicted" in verdicts:
         return "contradicted"
-    return "supported" if 2 * verdicts.count("supported") >= len(verdicts) else "undecided"
+    return "undecided" if "undecided" in verdicts else "supported"
 
 
 def _reported(claim: Claim, margin: float) -> Iterable[Comparison]:
@@ -137,8 +142,10 @@ def _decided(claim: Claim, comparisons: list[Comparison]) -> Iterator[dict[str, 
             "statistic": comparison.statistic,
             "hypothesis": comparison.hypothesis or claim.hypothesis,
             "margin": comparison.margin,
+            "unit": comparison.unit,
+            "reason": comparison.reason,
             "note": comparison.note,
-            "claim_verdict": verdict or NOT_RUN,
+            "claim_verdict": verdict or NO_ESTIMATE,
             "answer": claim.answers[verdict] if verdict else "",
             **_numbers(comparison, decision),
         }
@@ -146,9 +153,9 @@ def _decided(claim: Claim, comparisons: list[Comparison]) -> Iterator[dict[str, 
 
 def _numbers(comparison: Comparison, decision: Decision | None) -> dict[str, Any]:
     if decision is None or comparison.estimate is None:
-        return {"verdict": NOT_RUN}
+        return {"verdict": NO_ESTIMATE}
     return {
-        "estimate": comparison.estimate.shown,
+        "estimate": comparison.estimate.reported_value,
         "seeds": comparison.estimate.units,
         **decision._asdict(),
     }

@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 
 #: In place of an architecture where the capacities are averaged within each seed.
 ALL_CAPACITIES = "all"
-#: Unit of a statistic -> the least and the largest possible value; others have none.
-LIMITS = {"points": (-100.0, 100.0)}
+#: Statistic -> its least and its largest possible value; others have none.
+LIMITS = {"test average, points": (-100.0, 100.0), "test less train average, points": (-200.0, 200.0)}
+#: What the independent units of an estimate can be, each with its singular.
+UNITS = {"seeds": "seed", "searches": "search", "conditions": "condition", "numbers of tasks": "number of tasks"}
+Unit = Literal["seeds", "searches", "conditions", "numbers of tasks"]
+#: Why nothing can be tested; empty if it can. ``not run``: something that the comparison needs was not run.
+#: ``diverged``: a run did. ``too few``: there are too few units. ``no spread``: the units do not differ.
+#: ``no deviation``: the paper reports none. ``not comparable``: both sides did not get the same.
+Reason = Literal["", "not run", "diverged", "too few", "no spread", "no deviation", "not comparable"]
 #: Whose numbers a comparison is made of: runs of this preset, or means and deviations that the paper reports.
 Origin = Literal["runs", "paper"]
 
@@ -36,9 +43,11 @@ class Comparison:
         statistic: What is estimated, with its unit after the last comma, such as ``test average, points``.
         estimate: The estimate; None if nothing was run that gives one.
         margin: Margin of the hypothesis in the unit of the statistic; None for ``positive``.
-        note: Why there is no estimate or what limits it, such as ``not run`` or ``2 of 6 runs diverged``; may be empty.
+        note: Why there is no estimate or what limits it, such as ``2 of 6 runs diverged``, for people; may be empty.
         origin: Whose numbers these are.
         hypothesis: What the claim says of this estimate, if that differs from what it says of others.
+        unit: What the independent units of the estimate are.
+        reason: Why nothing can be tested, in one of a few words, for drawings and the page.
     """
 
     benchmark: str
@@ -51,6 +60,8 @@ class Comparison:
     note: str = ""
     origin: Origin = "runs"
     hypothesis: Hypothesis | None = None
+    unit: Unit = "seeds"
+    reason: Reason = ""
 
 
 @dataclass(frozen=True)
@@ -90,32 +101,52 @@ def difference(
     statistic: str,
     capacity: str = ALL_CAPACITIES,
     margin: float | None = None,
+    unit: Unit = "seeds",
 ) -> Comparison:
-    """A comparison of paired differences, one per seed.
+    """A comparison of paired differences, one per seed or other independent unit.
 
     Args:
-        values: [seeds]; NaN where a run of either side diverged, which leaves the comparison without an estimate.
+        values: [units]; NaN where a run of either side diverged, which leaves the comparison without an estimate.
         benchmark: As in :class:`Comparison`, like all others.
         task_set: What is trained jointly.
         comparison: What is compared.
         statistic: What is estimated, with its unit.
         capacity: Architecture, or ``all``.
         margin: Margin of the hypothesis.
+        unit: What there is one value of.
     """
     values = np.asarray(values, dtype=float)
     diverged = int(np.isnan(values).sum())
-    limits = LIMITS.get(statistic.rpartition(", ")[2], UNLIMITED)
-    estimate = None if diverged or not len(values) else inference.mean_of(values, limits)
-    note = f"diverged in {diverged} of {len(values)} seeds" if diverged else note_on(estimate)
-    return Comparison(benchmark, task_set, comparison, capacity, statistic, estimate, margin, note)
+    estimate = None
+    if len(values) and not diverged:
+        estimate = inference.mean_of(values, LIMITS.get(statistic, UNLIMITED))
+    note = f"diverged in {diverged} of {len(values)} {unit}" if diverged else note_on(estimate, unit)
+    reason: Reason = "diverged" if diverged else reason_of(estimate)
+    return Comparison(
+        benchmark, task_set, comparison, capacity, statistic, estimate, margin, note, unit=unit, reason=reason
+    )
 
 
-def note_on(estimate: Estimate | None) -> str:
-    """Why an estimate cannot be tested, or is hardly worth it; empty if it can."""
+def reason_of(estimate: Estimate | None) -> Reason:
+    """Why an estimate of runs that did not diverge cannot be tested; empty if it can."""
     if estimate is None:
         return "not run"
-    if estimate.dof <= 0:
-        return "one seed: nothing can be tested"
-    if not estimate.is_testable:
-        return "no spread over seeds: nothing can be tested"
-    return "two seeds: the interval is 13 times as wide as the standard error" if estimate.dof == 1 else ""
+    if estimate.is_testable:
+        return ""
+    return "too few" if estimate.dof <= 0 else "no spread"
+
+
+def note_on(estimate: Estimate | None, unit: Unit = "seeds") -> str:
+    """Why an estimate cannot be tested, or is hardly worth it; empty if it can."""
+    reason = reason_of(estimate)
+    if estimate is None:
+        return "not run"
+    if reason == "too few":
+        return f"one {UNITS[unit]}: nothing can be tested"
+    if reason == "no spread":
+        return (
+            f"no difference in any of the {unit}"
+            if estimate.is_nothing
+            else f"no spread over {unit}: nothing can be tested"
+        )
+    return f"two {unit}: the interval reaches 12.7 standard errors to each side" if estimate.dof == 1 else ""

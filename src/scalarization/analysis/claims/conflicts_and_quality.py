@@ -1,7 +1,8 @@
 """C5: gradient conflicts do not tell quality (appendix 3, rebuttal figure 1).
 
-Two correlations of the percentage of conflicting pairs and the validation average over tasks. Both have the run as the
-unit (:func:`scalarization.analysis.conflicts.correlation`); runs that diverged are left out, and the note counts them.
+Two correlations of the percentage of conflicting pairs and the validation average over tasks. The unit of both is the
+condition, an architecture in one variant (:func:`scalarization.analysis.conflicts.correlation`): its seeds are near
+copies. Runs that diverged are left out, and the note counts them.
 
 - *Over epochs*, of all epochs of all runs, after the trend over epochs is removed: the mean over runs at each epoch is
   subtracted from both. Conflicts and quality both change in every training, whatever one has to do with the other, so
@@ -21,7 +22,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from scalarization.analysis import conflicts, runs
-from scalarization.analysis.claims.base import ALL_CAPACITIES, Claim, Comparison
+from scalarization.analysis.claims.base import ALL_CAPACITIES, Claim, Comparison, Reason
 from scalarization.analysis.claims.evidence import Evidence
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def _correlations(benchmark: str, task_set: str, rows: pd.DataFrame) -> Iterator
         ("over epochs, mean of each epoch removed", conflicts.correlation(points, within_epochs=True)),
         ("across runs at the last epoch", conflicts.correlation(conflicts.at_last_epoch(finished))),
     ):
+        reason: Reason = "diverged" if failed == total else _reason(estimate)
         yield Comparison(
             benchmark,
             task_set,
@@ -65,18 +67,27 @@ def _correlations(benchmark: str, task_set: str, rows: pd.DataFrame) -> Iterator
             f"r of conflicts and validation {metric}",
             None if math.isnan(estimate.value) else estimate,
             MARGIN,
-            "; ".join(filter(None, (left_out, _note(estimate)))),
+            "; ".join(filter(None, (left_out, _note(reason, estimate)))),
+            unit="conditions",
+            reason=reason,
         )
 
 
-def _note(estimate: Estimate) -> str:
+def _reason(estimate: Estimate) -> Reason:
     """Why a correlation cannot be tested; empty if it can."""
     if estimate.is_testable:
         return ""
-    if estimate.units <= conflicts.MIN_RUNS:
-        runs_counted = "1 run" if estimate.units == 1 else f"{estimate.units} runs"
-        return f"{runs_counted}: too few to test a correlation"
-    return "conflicts, quality or their relation do not vary over runs: nothing can be tested"
+    return "too few" if estimate.units <= conflicts.MIN_CONDITIONS else "no spread"
+
+
+def _note(reason: Reason, estimate: Estimate) -> str:
+    """The reason as a sentence."""
+    if reason == "too few":
+        conditions = "1 condition" if estimate.units == 1 else f"{estimate.units} conditions"
+        return f"{conditions}: too few to test a correlation"
+    if reason == "no spread":
+        return "conflicts, quality or their relation do not vary over conditions: nothing can be tested"
+    return ""
 
 
 CLAIM = Claim(
@@ -88,6 +99,6 @@ CLAIM = Claim(
     {
         "supported": f"Conflicts and quality are not correlated, or weakly: |r| < {MARGIN}.",
         "contradicted": f"Conflicts and quality are correlated somewhere: |r| > {MARGIN}.",
-        "undecided": "These runs are too few to tell whether conflicts and quality are correlated.",
+        "undecided": "It is open whether conflicts and quality are correlated.",
     },
 )

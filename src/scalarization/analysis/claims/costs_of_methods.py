@@ -4,8 +4,8 @@ Of every measured method: the exponent b of the time of a training step, and of 
 uniform scalarization with the same number of tasks T, ratio ~ T^b. Uniform scalarization itself needs more with more
 tasks, by what their heads take; the ratio is what a method adds. b is the least-squares slope of log ratio over log T.
 Its standard error is that of the regression, with two degrees of freedom less than there are numbers of tasks: one
-ratio of each is measured, so the deviation from a power law is all that is known of the error. "Seeds" are numbers of
-tasks here.
+ratio of each is measured, so the deviation from a power law is all that is known of the error. The unit is the number
+of tasks.
 
 What is claimed depends on the kind of method. Gradient-based ones (and RotoGrad, on features) grow: b > 0. Those that
 only weight losses do not: -0.1 < b < 0.1, so that from 2 to 40 tasks the ratio changes by less than 35 percent. T
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from scalarization.analysis import names, result_files
-from scalarization.analysis.claims.base import Claim, Comparison
+from scalarization.analysis.claims.base import Claim, Comparison, Reason
 from scalarization.analysis.claims.evidence import Evidence
 from scalarization.analysis.inference import Estimate, Hypothesis
 
@@ -69,11 +69,12 @@ def _comparison(method: str, quantity: str, rows: list[dict[str, Any]]) -> Compa
     tasks = [row["tasks"] for row in rows]
     ratios = [row[QUANTITIES[quantity]] for row in rows]
     hypothesis, margin = _claimed(method)
-    diverged = any(math.isnan(ratio) for ratio in ratios)
+    reason: Reason = ""
     note = ""
-    if diverged:
-        note = "diverged while it was measured"
+    if any(math.isnan(ratio) for ratio in ratios):
+        reason, note = "diverged", "diverged while it was measured"
     elif len(tasks) < 3:
+        reason = "too few"
         note = f"{len(tasks)} numbers of tasks: nothing can be tested" if len(tasks) > 1 else "one number of tasks"
     return Comparison(
         rows[0]["benchmark"],
@@ -81,10 +82,12 @@ def _comparison(method: str, quantity: str, rows: list[dict[str, Any]]) -> Compa
         f"{quantity} of {names.LABELS[method]}",
         rows[0]["architecture"],
         "exponent of the number of tasks, relative to uniform",
-        None if diverged or len(tasks) < 2 else exponent(tasks, ratios),
+        None if reason == "diverged" or len(tasks) < 2 else exponent(tasks, ratios),
         margin,
         note,
         hypothesis=hypothesis,
+        unit="numbers of tasks",
+        reason=reason,
     )
 
 
@@ -103,7 +106,7 @@ CLAIM = Claim(
     compare,
     {
         "supported": "Gradient-based methods cost more with every task, and weighting losses does not.",
-        "contradicted": "Some method's costs grow with the number of tasks otherwise than claimed.",
-        "undecided": "Too few numbers of tasks were measured to tell how costs grow.",
+        "contradicted": "With the number of tasks, costs of a gradient-based method fall, or those of another change.",
+        "undecided": "It is open how the costs of some methods change with the number of tasks.",
     },
 )

@@ -33,23 +33,23 @@ def make_page(plan: Plan) -> str:
     problems = {name: provenance.problem(plan.paths.drawing_record(name)) for name in selected}
     drawn = [name for name in selected if problems[name] is None]
     origin = provenance.origin(plan.paths.page_record, map(plan.paths.drawing_record, drawn))
-    shown = {name: content.show(plan, name) for name in drawn}
+    listed = {name: content.displayed(plan, name) for name in drawn}
     tested = content.verdicts(plan, drawn)
-    absent = {name: content.reason(plan, problems.get(name)) for name in plan.preset.artifacts if name not in shown}
+    absent = {name: content.reason(plan, problems.get(name)) for name in plan.preset.artifacts if name not in listed}
     page = _render(
         preset=plan.config.preset_name,
         description=plan.preset.description,
         only=plan.config.only.describe(),
         claims=content.by_claim(tested),
         margin=plan.preset.claims.margin,
-        forest=next((artifact for artifact in shown.values() if artifact.kind == "claims_forest"), None),
-        claims_table=next((artifact for artifact in shown.values() if artifact.kind == "claims"), None),
+        forest=next((artifact for artifact in listed.values() if artifact.kind == "claims_forest"), None),
+        claims_table=next((artifact for artifact in listed.values() if artifact.kind == "claims"), None),
         trained=trained.summary(plan, drawn, provenance),
         commit=trained.commit(),
-        figures=[a for a in shown.values() if a.output == "figure" and a.kind != "claims_forest"],
-        tables=[a for a in shown.values() if a.output == "table"],
+        figures=[a for a in listed.values() if a.output == "figure" and a.kind != "claims_forest"],
+        tables=[a for a in listed.values() if a.output == "table"],
         absent=absent,
-        headline=(headline := count_verdicts(tested) or f"{len(shown)} figures and tables"),
+        headline=(headline := count_verdicts(tested) or f"{len(listed)} figures and tables"),
     )
     write_bytes(plan.paths.page_file, page.encode())
     record_drawing(plan.paths.page_record, [plan.paths.page_file], {**origin, "headline": headline})

@@ -24,7 +24,7 @@ LABELS = {"pdf": "PDF", "png": "PNG", "md": "Markdown", "tex": "LaTeX"}
 
 
 @dataclass(frozen=True)
-class Shown:
+class Displayed:
     """A figure or table of the page.
 
     Attributes:
@@ -58,7 +58,7 @@ class Verdicts:
     tested: Sequence[Tested]
 
 
-def show(plan: Plan, artifact: str) -> Shown:
+def displayed(plan: Plan, artifact: str) -> Displayed:
     """An artifact whose files are current."""
     kind, files = artifacts.kind_of(plan, artifact), artifacts.files_of(plan, artifact)
     title, source, caption = markup.caption(kind.caption.read_text(encoding="utf-8"))
@@ -69,7 +69,7 @@ def show(plan: Plan, artifact: str) -> Shown:
     page = plan.paths.page_file.parent
     targets = {LABELS[format]: file for format, file in files.items()} | {"Parquet": plan.paths.summary_file(artifact)}
     links = {label: quote(os.path.relpath(file, page)) for label, file in targets.items()}
-    return Shown(artifact, kind.name, kind.output, title or artifact, source, caption, body, links)
+    return Displayed(artifact, kind.name, kind.output, title or artifact, source, caption, body, links)
 
 
 def reason(plan: Plan, problem: Problem | None) -> str:

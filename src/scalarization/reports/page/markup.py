@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
 from typing import Any
 
 from markupsafe import Markup
@@ -48,17 +49,23 @@ def tables(text: str, prefix: str) -> Markup:
 
     Args:
         text: Blocks with titles, tables, and notes.
-        prefix: Of the anchors of titles: ``claims`` gives ``claims-C6`` to a title that begins with ``C6``.
+        prefix: Of the anchors of titles: ``claims`` gives ``claims-C6`` to the first title that begins with ``C6``, and
+            ``claims-C6-2`` to the second.
     """
-    return Markup("\n".join(_block(block, prefix) for block in text.strip().split("\n\n")))
+    used: Counter[str] = Counter()
+    return Markup("\n".join(_block(block, prefix, used) for block in text.strip().split("\n\n")))
 
 
-def _block(block: str, prefix: str) -> str:
+def _block(block: str, prefix: str, used: Counter[str]) -> str:
+    """HTML of a title, a table or a note; counts the anchors that are used."""
     if block.startswith("|"):
         return _table(block.splitlines())
     if block.startswith("**") and block.endswith("**"):
         title = _inline(block[2:-2])
-        anchor = f"{prefix}-{re.split(r'[^A-Za-z0-9]', title, maxsplit=1)[0]}"
+        anchor = f"{prefix}-{re.split(r'[^A-Za-z0-9_]', title, maxsplit=1)[0]}"
+        used[anchor] += 1
+        if used[anchor] > 1:
+            anchor += f"-{used[anchor]}"
         return f'<h4 id="{anchor}">{title}</h4>'
     return f'<p class="note">{_inline(block)}</p>'
 

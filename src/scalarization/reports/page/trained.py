@@ -26,7 +26,7 @@ class Group:
         benchmark: The benchmark.
         purpose: ``runs``, ``runs with counted conflicts`` or ``members of searches``.
         models: Number of trained models.
-        seeds: Seeds that they have, of searches those of the members' data.
+        seeds: Seeds that they have, of members those of their searches.
         diverged: How many of them diverged.
         seconds: Time that their training took, added up; of those whose time is known.
         timed: Number of models whose time is known.
@@ -110,6 +110,7 @@ def summary(plan: Plan, drawn: Iterable[str], provenance: Provenance) -> Trained
             of_search = group(search.cell.benchmark, "members of searches")
             metadata = read_metadata(file)
             of_search.models += search.population
+            of_search.seeds.add(search.seed)
             of_search.timed += search.population
             of_search.diverged += len({note["member"] for note in metadata.get("diverged", [])})
             of_search.seconds += sum(read_table(file)["seconds"].to_pylist())
