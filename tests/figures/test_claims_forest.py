@@ -4,7 +4,8 @@ import pytest
 import synthetic_claims
 from matplotlib.colors import to_hex
 
-from scalarization.analysis import summaries
+from scalarization.analysis import claims, summaries
+from scalarization.analysis.claims.base import difference
 from scalarization.figures import draw
 from scalarization.plotting import style
 
@@ -119,3 +120,35 @@ def test_nothing_but_claims_that_were_not_run(summary, check_page):
     figure = draw("claims_forest", absent[absent["comparison"].isna()].reset_index(drop=True), METADATA)
     check_page(figure)
     assert not figure.axes
+
+
+def noisy(unit, values=0.1 + 2.0 * synthetic_claims.SPREAD):
+    """A comparison that is undecided."""
+    place = {"benchmark": "digits", "task_set": "pair", "statistic": "test average, points", "margin": 0.5}
+    return difference(values, **place, comparison=f"of {unit}", unit=unit)
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "remarks", "title"),
+    [
+        ([noisy("conditions")], ["n = 5"], "; n is the number of conditions"),
+        ([noisy("seeds")], ["n = 5"], ""),
+        ([noisy("seeds"), noisy("searches")], ["5 seeds", "5 searches"], ""),
+    ],
+)
+def test_the_forest_plot_says_what_it_counts(comparisons, remarks, title, check_page):
+    table = claims.table(lambda claim: comparisons if claim.number == 6 else ())
+    figure = draw("claims_forest", table, METADATA)
+    texts = [text.get_text() for text in figure.texts]
+    assert [text for text in texts if text in remarks] == remarks
+    check_page(figure)
+    whole = " ".join(texts)
+    assert ("n is the number" in whole) == bool(title) and title in whole
+
+
+def test_the_forest_plot_names_claims_without_an_estimate():
+    table = claims.table(lambda claim: [noisy("seeds", [0.1, float("nan")])] if claim.number == 6 else ())
+    figure = draw("claims_forest", table, METADATA)
+    texts = [text.get_text() for text in figure.texts]
+    assert "No estimate: C6 (diverged in 1 of 2 seeds)" in texts
+    assert not any("C6" in text for text in texts if text.startswith("Not run"))

@@ -182,6 +182,7 @@ def test_what_was_trained_is_counted(finished):
     (group,) = result.groups
     assert (group.benchmark, group.models, group.timed, group.diverged) == ("digits", 4, 4, 0)
     timings = [row for file in plan.paths.results.glob("timings/*.parquet") for row in read_table(file).to_pylist()]
+    assert group.seeds == {0}
     assert group.seconds == pytest.approx(sum(row["seconds"] for row in timings)) and len(timings) == 4
     assert result.devices == {"CPU"} and {"torch", "timm", "numpy"} <= set(result.versions)
     assert f"torch {next(iter(result.versions['torch']))}" in finished.page.words
@@ -226,7 +227,28 @@ def test_claims_of_the_paper_s_numbers_alone(folder):
     folder.write()
     folder.draw("claims_reported")
     assert folder.verb("page") == 0
-    assert "The paper's own numbers:" in folder.page.words and "Nothing." in folder.page.words
+    words = folder.page.words
+    assert "The paper's own numbers:" in words and "Nothing." in words
+    headline = read_json(folder.plan.paths.page_record)["headline"]
+    assert re.match(r"\d+ claims? \w+ by the paper's numbers", headline) and f"Verdicts {headline} Claim" in words
+
+
+def test_a_claim_without_an_estimate_says_why(folder):
+    """It is not said that nothing was run."""
+    rows = read_table(folder.plan.paths.summary_file("claims")).to_pylist()
+    changed = next(row for row in rows if row["claim_verdict"] == "not run")
+    place = {"benchmark": "digits", "task_set": "pair", "comparison": "a - b", "verdict": "no estimate"}
+    changed |= place | {"claim_verdict": "no estimate", "reason": "diverged", "note": "diverged in 1 of 2 seeds"}
+    absent = sum(row["claim_verdict"] == "not run" and row["origin"] == "runs" for row in rows)
+    (tested,) = (claim for claim in claims.tested_claims(rows) if claim.verdict == "no estimate")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(content, "verdicts", lambda plan, drawn: claims.tested_claims(rows))
+        assert folder.verb("page") == 0
+    page = folder.page
+    assert (
+        f"{tested.sentence} {tested.source} no estimate No comparison has an estimate: diverged in 1 of 2" in page.words
+    )
+    assert page.words.count("Nothing was run that bears on it.") == absent
 
 
 def test_what_is_not_drawn_is_named(folder):
@@ -341,6 +363,12 @@ def test_tables_keep_every_text(table):
             expected += [str(text) for row in group.rows for text in (row.label, *row.entries)]
     squeezed = "".join("".join(page.text).split())
     assert squeezed == "".join("".join(expected).split())
+
+
+def test_titles_that_begin_alike_have_anchors_of_their_own():
+    blocks = [render.Block.not_run(title) for title in ("emoji_people, a", "emoji_people, b", "emoji_styles")]
+    page = Page(f"<div>{markup.tables(render.markdown(render.Table(blocks)), 'table_c')}</div>")
+    assert page.ids == ["table_c-emoji_people", "table_c-emoji_people-2", "table_c-emoji_styles"]
 
 
 # --- The commit ---

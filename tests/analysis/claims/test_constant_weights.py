@@ -157,14 +157,18 @@ def test_gain_with_capacity_is_known_of_what_varies_only(make_plan):
 def test_depth_and_width_that_change_together_are_not_told_apart(make_plan):
     plan = make_plan(synthetic.preset("figure_2"), only={"capacities": ["vit_d1_w24", "vit_d3_w48"]})
     synthetic.write_runs(plan, accuracy)
-    assert compare(plan, 1) == {}
+    comparisons = compare(plan, 1)
+    assert [name.split()[-1] for name in comparisons] == ["width", "depth"]
+    for comparison in comparisons.values():
+        assert comparison.estimate is None and comparison.reason == "not comparable"
+        assert comparison.note == "width and depth change together"
 
 
 def test_one_capacity_has_no_slope(make_plan):
     plan = make_plan(synthetic.preset("figure_2", depth=(1,), width=(24,)))
     synthetic.write_runs(plan, accuracy)
     assert compare(plan, 1) == {}
-    assert len(compare(plan, 2)) == 2
+    assert [c.capacity for c in compare(plan, 2).values()] == ["vit_d1_w24"] * 2
 
 
 def test_shared_layers_are_a_regressor(make_plan):
@@ -199,8 +203,7 @@ def test_tuned_weights_less_each_heuristic(plan):
 def test_without_a_grid_nothing_is_tuned(make_plan):
     plan = make_plan(synthetic.preset("figure_2", methods={"single": {}, "uniform": {}, "proportional": {}}))
     synthetic.write_runs(plan, accuracy)
-    assert compare(plan, 2) == compare(plan, 3) == {}
-    assert len(compare(plan, 4)) == 2
+    assert compare(plan, 1) == compare(plan, 2) == compare(plan, 3) == compare(plan, 4) == {}
 
 
 def test_a_heuristic_that_diverged_leaves_no_estimate(plan):
@@ -252,14 +255,36 @@ def test_the_smallest_model_is_that_of_fewest_operations(make_plan):
     assert list(compare(plan, 3)) == ["p* of vit_d1_w24 - own p*"]
 
 
-def test_capacities_with_other_weight_settings_are_not_compared(make_plan):
+def test_capacities_without_weight_settings_in_common_are_not_compared(make_plan):
     other = synthetic.preset("figure_2", depth=(5,), methods={"single": {}, "grid": {"p1": [0.2, 0.8]}})
     content = synthetic.preset("figure_2", depth=(1,), width=(24,))
     content["experiments"]["other"] = other["experiments"]["pair"]
     plan = make_plan(content)
     synthetic.write_runs(plan, accuracy)
-    assert compare(plan, 3) == {}
+    (comparison,) = compare(plan, 3).values()
+    assert comparison.estimate is None and comparison.reason == "not comparable"
+    assert (
+        comparison.note == "vit_d5_w24, vit_d5_w48 left out: fewer than two weight settings in common with vit_d1_w24"
+    )
     assert len(compare(plan, 1)) == 2  # the gain of each is at its own p*
+
+
+def test_capacities_are_compared_by_the_weight_settings_that_both_have(make_plan):
+    """The large model's own best point, 0.9, is not of the small one's grid."""
+    grids = {24: [0.1, 0.3, 0.5], 48: [0.3, 0.5, 0.9]}
+    experiments = {
+        f"w{width}": synthetic.preset("figure_2", depth=(1,), width=(width,), seeds=3, methods={"grid": {"p1": p1}})
+        for width, p1 in grids.items()
+    }
+    content = {**experiments["w24"], "artifacts": {"claims": {}}}
+    content["experiments"] = {name: preset["experiments"]["pair"] for name, preset in experiments.items()}
+    plan = make_plan(content)
+    best = {24: 0.3, 48: 0.8}
+    synthetic.write_runs(plan, lambda c, r, *_: 80 - abs(r.weights[0] - best[c.architecture.width]))
+    (comparison,) = compare(plan, 3).values()
+    assert comparison.estimate.value == pytest.approx(-0.2)  # 0.3 instead of 0.5
+    assert "p* of mnist is 0.3 to 0.5" in comparison.note
+    assert comparison.note.endswith("; only weight settings that both models have")
 
 
 # --- C4 ---
@@ -313,7 +338,123 @@ def test_capacities_are_compared_on_the_seeds_that_all_have(make_plan):
     synthetic.write_runs(plan, accuracy)
     of_all = tables(plan)
     of_all["vit_d3_w24"] = without(without(of_all["vit_d3_w24"], 4), 3)
-    check(compare(plan, 4)["joint training - SD, test"], lambda of_all: np.mean(gains(of_all, "test")), of_all, seeds=3)
+    comparison = compare(plan, 4)["joint training - SD, test"]
+    check(comparison, lambda of_all: np.mean(gains(of_all, "test")), of_all, seeds=3)
+    assert comparison.note == "seeds 3, 4 left out: not run of everything that is compared"
+
+
+def test_a_capacity_that_is_not_compared_costs_no_seeds(make_plan):
+    methods = {"single": {}, "uniform": {}}  # without a grid
+    rare = synthetic.preset("figure_2", depth=(3,), width=(24,), seeds=1, methods=methods)
+    content = synthetic.preset("figure_2", depth=(1,), width=(24,), seeds=4)
+    content["experiments"]["rare"] = rare["experiments"]["pair"]
+    plan = make_plan(content)
+    synthetic.write_runs(plan, accuracy)
+    for number in (2, 4):
+        for comparison in compare(plan, number).values():
+            assert comparison.estimate.units == 4 and comparison.capacity == "vit_d1_w24" and comparison.note == ""
+
+
+def test_a_diverged_run_of_one_seed_is_noted(make_plan):
+    plan = make_plan(synthetic.preset("figure_2", seeds=1, depth=(1,), width=(24,)))
+    synthetic.write_runs(plan, accuracy)
+    cell = next(cell for cell in plan.cells.values() if cell.method == "single")
+    synthetic.diverge(plan, cell, cell.runs[0])
+    for comparison in compare(plan, 4).values():
+        assert (comparison.estimate, comparison.note) == (None, "diverged in 1 of 1 seeds")
+
+
+# --- Several experiments ---
+
+
+def united(make_plan, *experiments):
+    """A plan of experiments, each a dictionary of what differs from the others, in this order."""
+    content = synthetic.preset("figure_2")
+    pair = content["experiments"]["pair"]
+    made = [{**pair, "variants": {"base": {}}, **changes} for changes in experiments]
+    plan = make_plan({**content, "experiments": {f"e{n}": e for n, e in enumerate(made)}, "artifacts": {"claims": {}}})
+    synthetic.write_runs(plan, accuracy)
+    return plan
+
+
+def described(plan):
+    """Number of seeds, estimate and error of all comparisons; the last two to eight digits, which sums agree in."""
+    found = [comparison for number in CLAIMS for comparison in CLAIMS[number].compare(Evidence(plan, MARGIN))]
+    return {
+        (c.comparison, c.capacity, c.note): (c.estimate.units, round(c.estimate.value, 8), round(c.estimate.error, 8))
+        for c in found
+    }
+
+
+GRID = {"p1": [0.1, 0.5, 0.9]}
+FEW = {"methods": {"single": {}, "uniform": {}}, "seeds": 1}
+MANY = {"methods": {"single": {}, "grid": GRID, "uniform": {}}, "seeds": 5}
+
+
+def test_the_order_of_experiments_does_not_matter(make_plan):
+    expected = described(united(make_plan, MANY))
+    assert {units for units, *_ in expected.values()} == {5} and len(expected) == 6
+    for experiments in ((FEW, MANY), (MANY, FEW)):
+        assert described(united(make_plan, *experiments)) == expected
+
+
+def test_weight_settings_of_several_experiments_are_one_grid(make_plan):
+    """Of the seeds that all settings have; the second experiment has three of four."""
+    first = {"methods": {"grid": {"p1": [0.1, 0.5]}}, "seeds": 4}
+    second = {"methods": {"grid": {"p1": [0.3, 0.5]}}, "seeds": 3}
+    third = {"methods": {"single": {}}, "seeds": 4}
+    for experiments in ((first, second, third), (third, second, first)):
+        plan = united(make_plan, *experiments)
+        comparison = compare(plan, 4)["joint training - SD, test"]
+        assert comparison.estimate.units == 3
+        assert comparison.note == "seed 3 left out: not run of everything that is compared"
+        by_capacity = []
+        for name in dict.fromkeys(cell.architecture.name for cell in plan.cells.values()):
+            cell = plan.cells[f"digits/mnist+optdigits/{name}/grid/base"]
+            rows = storage.read_run_file(plan.paths.run_file(cell)).to_pandas()
+            rows = rows[(rows["epoch"] == rows["epoch"].max()) & (rows["metric"] == "accuracy") & (rows["seed"] < 3)]
+            validation, test = (
+                rows[rows["split"] == split]
+                .groupby(["weight_setting", "seed"])["value"]
+                .mean()
+                .unstack("seed")
+                .to_numpy()
+                for split in ("validation", "test")
+            )
+            assert validation.shape == (3, 3)
+            by_capacity.append(cross_fitted(validation, test - averages(plan, "single", "test", name)[0][:3]))
+        assert comparison.estimate.value == pytest.approx(np.mean(by_capacity), rel=1e-9)
+
+
+def test_a_heuristic_with_fewer_seeds_limits_only_what_is_compared_with_it(make_plan):
+    grid = {"methods": {"single": {}, "grid": GRID}, "seeds": 4}
+    plan = united(make_plan, {"methods": {"proportional": {}}, "seeds": 2}, grid)
+    assert {name: c.estimate.units for name, c in compare(plan, 2).items()} == {
+        "p* - uniform": 4,
+        "p* - proportional": 2,
+    }
+    assert compare(plan, 2)["p* - proportional"].note.endswith(
+        "; seeds 2, 3 left out: not run of everything that is compared"
+    )
+    assert [c.estimate.units for c in compare(plan, 4).values()] == [4, 4]
+
+
+def test_baselines_are_needed_for_gains_alone(make_plan):
+    joint = {"methods": {"grid": GRID, "uniform": {}}, "seeds": 3}
+    plan = united(make_plan, joint)
+    assert compare(plan, 1) == compare(plan, 4) == {}
+    assert [c.estimate.units for number in (2, 3) for c in compare(plan, number).values()] == [3, 3]
+    elsewhere = united(make_plan, {"methods": {"single": {}}, "seeds": 3}, joint)
+    assert described(elsewhere) == described(
+        united(make_plan, {**joint, "methods": {"single": {}, **joint["methods"]}})
+    )
+    assert len(compare(elsewhere, 4)) == 2
+
+
+def test_baselines_that_are_trained_otherwise_are_none(make_plan):
+    slow = {"methods": {"single": {}}, "variants": {"base": {"recipe": {"lr": 1e-4}}}}
+    plan = united(make_plan, slow, {"methods": {"grid": GRID}})
+    assert compare(plan, 4) == {} and len(compare(plan, 2)) == 1
 
 
 def test_variants_are_comparisons_of_their_own(make_plan):

@@ -1,6 +1,7 @@
 """C6, C7, C8, C11 and C13, against what NumPy and SciPy make of the run files."""
 
 import zlib
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,8 @@ import scipy.stats
 import synthetic
 import synthetic_methods
 import synthetic_searches
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scalarization import storage
 from scalarization.analysis import claims
@@ -21,6 +24,7 @@ from scalarization.analysis.claims import (
     whole_policy,
 )
 from scalarization.analysis.claims.evidence import Evidence
+from scalarization.specification import SearchReference
 
 TASKS = synthetic_searches.TASKS
 DEPTHS = (1, 2)
@@ -136,7 +140,7 @@ def check(rows, expected, hypothesis):
         numbers = [row[name] for name in ("estimate", "low", "high", "p", "p_adjusted")]
         assert numbers == pytest.approx([np.mean(values), *interval, p, adjusted], rel=1e-9, abs=1e-12)
         assert row["seeds"] == len(values) and row["hypothesis"] == hypothesis
-        assert row["capacity"] == "all" and row["statistic"] == "test average, points"
+        assert row["statistic"] == "test average, points"
         assert (row["benchmark"], row["task_set"]) == ("emoji_people", "three")
 
 
@@ -153,6 +157,12 @@ def test_uniform_weights_against_every_optimiser(make):
         "Uniform - PCGrad": over_capacities(plan, "uniform", RARE, [2], RARE_SEEDS),
     }
     check(rows, expected, "equivalent")
+    assert [row["capacity"] for row in rows.values()] == ["all", "all", "vit_d2_w48"]
+    assert [row["note"] for row in rows.values()] == [
+        "",
+        "",
+        "seeds 3, 4 left out: not run of everything that is compared",
+    ]
     assert [row["margin"] for row in rows.values()] == [MARGIN] * 3
     assert rows["Uniform - Uncertainty"]["verdict"] == "contradicted"
     assert rows["Uniform - CAGrad"]["verdict"] == "supported"
@@ -184,8 +194,11 @@ def test_searched_weights_against_every_optimiser(make):
     }
     check(rows, expected, "not_worse")
     assert rows["PBT - Uncertainty"]["verdict"] == "supported"
-    assert rows["PBT - CAGrad"]["note"] == method_pairs.ONE_SEARCH
-    assert rows["PB2 - CAGrad"]["note"].endswith("2 searches: seeds that share one are averaged")
+    # One search of PBT and two of PB2 at each of two capacities; PCGrad has one.
+    assert rows["PBT - CAGrad"]["note"] == method_pairs.SHARED.format(2)
+    assert rows["PBT - PCGrad"]["note"].startswith(method_pairs.ONE_SEARCH)
+    assert rows["PB2 - CAGrad"]["note"].endswith("4 searches: seeds that share one are averaged")
+    assert [row["unit"] for row in rows.values()] == ["seeds"] * 3 + ["searches"] * 3
 
 
 def test_a_diverged_run_leaves_no_number(make):
@@ -207,6 +220,35 @@ def test_only_what_is_selected_is_compared(make):
     rows = rows_of(uniform_against_optimisers.CLAIM, plan)
     methods = {"Uniform - Uncertainty": "uncertainty", "Uniform - CAGrad": "cagrad"}
     check(rows, {name: over_capacities(plan, "uniform", m, [1], 4) for name, m in methods.items()}, "equivalent")
+
+
+def test_the_order_of_experiments_does_not_matter(make):
+    """The first one has fewer seeds of PCGrad and another search of PBT; `base` is what has the method's name."""
+    more = {
+        "some": trained({RARE: {}, "uniform": {}}, seeds=2),
+        "more": trained({RARE: {}}, seeds=4),
+        "other": trained({"pbt": {"search": "pbt"}}, variants={"again": {"policy": "last"}, "another": {}}),
+    }
+    experiments = {**more, "all": EXPERIMENTS["all"], "pbt": EXPERIMENTS["pbt"]}
+    found = []
+    for names in (list(experiments), list(experiments)[::-1]):
+        plan = make(experiments={name: experiments[name] for name in names})
+        rows = [rows_of(claim.CLAIM, plan) for claim in (uniform_against_optimisers, searched_against_optimisers)]
+        assert rows[0]["Uniform - PCGrad"]["seeds"] == 4
+        expected = over_capacities(plan, "uniform", RARE, seeds=4).mean()
+        assert rows[0]["Uniform - PCGrad"]["estimate"] == pytest.approx(expected, rel=1e-9)
+        found.append(rows)
+    assert found[0] == found[1]
+
+
+def test_families_of_architectures_are_comparisons_of_their_own(make):
+    resnets = {"family": "resnet", "depth": [14], "width": [16, 32]}
+    both = {
+        "all": trained({"uniform": {}, "cagrad": {}}),
+        "resnets": {**trained({"uniform": {}, "cagrad": {}}), "architectures": resnets},
+    }
+    comparisons = list(uniform_against_optimisers.CLAIM.compare(Evidence(make(experiments=both), MARGIN)))
+    assert [c.capacity for c in comparisons] == ["all vit", "all resnet"]
 
 
 # --- C8 ---
@@ -293,30 +335,70 @@ def test_unequal_budgets_give_no_estimate(make):
 # --- Seeds that share a search ---
 
 
-def cell_of(repetitions):
-    """Stands for a cell whose search is repeated; 0 for one without a search."""
-    search = SimpleNamespace(others=(None,) * (repetitions - 1)) if repetitions else None
+def cell_of(repetitions, name="s"):
+    """A cell whose search is repeated; 0 for one without a search."""
+    first, *others = [SearchReference(f"{name}{n}", "whole", {}) for n in range(repetitions)] or [None]
+    search = replace(first, others=tuple(others)) if first else None
     return SimpleNamespace(specification=SimpleNamespace(search=search))
 
 
+SQUARES = [0, 1, 4, 9, 16, 25]
+
+
 @pytest.mark.parametrize(
-    ("repetitions", "expected"),
+    ("repetitions", "seeds", "expected", "note"),
     [
-        ([0], [0, 1, 4, 9, 16, 25]),
-        ([1], [0, 1, 4, 9, 16, 25]),
-        ([0, 2], [20 / 3, 35 / 3]),
-        ([3], [4.5, 8.5, 14.5]),
-        ([4], [8, 13, 4, 9]),
-        ([2, 4], [20 / 3, 35 / 3]),
-        ([2, 3], [0, 1, 4, 9, 16, 25]),
-        ([6], [0, 1, 4, 9, 16, 25]),
+        ([0], range(6), SQUARES, ""),
+        ([1], range(6), SQUARES, method_pairs.ONE_SEARCH),
+        ([1, 0], range(6), SQUARES, method_pairs.ONE_SEARCH),
+        ([0, 2], range(6), [20 / 3, 35 / 3], "2 searches: seeds that share one are averaged"),
+        ([3], range(6), [4.5, 8.5, 14.5], "3 searches: seeds that share one are averaged"),
+        ([4], range(6), [8, 13, 4, 9], "4 searches: seeds that share one are averaged"),
+        ([2, 4], range(6), [20 / 3, 35 / 3], "6 searches: seeds that share one are averaged"),
+        ([2, 3], range(6), SQUARES, method_pairs.SHARED.format(5)),
+        ([1, 6], range(6), SQUARES, method_pairs.SHARED.format(7)),
+        ([6], range(6), SQUARES, ""),
+        ([2], [0, 2, 4], [0, 4, 16], method_pairs.ONE_SEARCH),
+        ([2], [0, 1], [0, 1], ""),
+        # Seeds 0 and 2 share a search; 3 shares none that was used.
+        ([2, 4], [0, 2, 3], [2, 9], "5 searches: seeds that share one are averaged"),
     ],
 )
-def test_seeds_that_share_a_search_are_one_unit(repetitions, expected):
-    values, note = method_pairs.independent({seed: seed**2 for seed in range(6)}, map(cell_of, repetitions))
-    assert values == pytest.approx(expected)
-    shared = {(1,): method_pairs.ONE_SEARCH, (2, 3): method_pairs.ONE_SEARCH, (0,): "", (6,): ""}
-    assert note == shared.get(tuple(repetitions), f"{len(expected)} searches: seeds that share one are averaged")
+def test_seeds_that_share_a_search_are_one_unit(repetitions, seeds, expected, note):
+    cells = [cell_of(count, f"s{place}/") for place, count in enumerate(repetitions)]
+    values, unit, noted = method_pairs.independent({seed: seed**2 for seed in seeds}, cells)
+    assert values == pytest.approx(expected) and noted == note
+    assert unit == ("searches" if len(values) < len(seeds) else "seeds")
+
+
+def test_capacities_that_take_the_same_searches_are_connected_by_seed_alone():
+    """Both models take their weights from the same two searches."""
+    values, _, note = method_pairs.independent({seed: seed**2 for seed in range(4)}, [cell_of(2), cell_of(2)])
+    assert values == [2, 5] and note == "2 searches: seeds that share one are averaged"
+
+
+@given(
+    st.lists(st.integers(0, 6), min_size=1, max_size=3),
+    st.lists(st.integers(0, 11), min_size=1, max_size=12, unique=True),
+)
+def test_units_share_no_search(repetitions, seeds):
+    """Seeds of two units use different searches; there are no finer units: each is connected."""
+    cells = [cell_of(count, f"s{place}/") for place, count in enumerate(repetitions)]
+    values, unit, note = method_pairs.independent({seed: float(2**seed) for seed in seeds}, cells)
+    used = {seed: {(place, seed % k) for place, k in enumerate(repetitions) if k} for seed in seeds}
+    left, components = set(seeds), []
+    while left:
+        reached, added = set(), {left.pop()}
+        while added:
+            reached |= added
+            added = {other for other in left for seed in added if used[other] & used[seed]}
+            left -= added
+        components.append(reached)
+    if len(components) == 1 or unit == "seeds":
+        assert sorted(values) == sorted(2.0**seed for seed in seeds)
+        assert (len(components) in (1, len(seeds))) and bool(note) == (len(components) == 1 and any(repetitions))
+    else:
+        assert sorted(values) == pytest.approx(sorted(np.mean([2.0**s for s in part]) for part in components))
 
 
 def test_intervals_cover_the_mean_over_searches():
@@ -327,7 +409,7 @@ def test_intervals_cover_the_mean_over_searches():
     for _ in range(rounds):
         of_search = draw.standard_normal(repetitions)
         by_seed = {s: of_search[s % repetitions] + 0.2 * draw.standard_normal() for s in range(seeds)}
-        units, _ = method_pairs.independent(by_seed, [cell_of(repetitions)])
+        units, *_ = method_pairs.independent(by_seed, [cell_of(repetitions)])
         for name, values in (("searches", units), ("seeds", list(by_seed.values()))):
             low, high = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.95)
             covered[name] += low < 0 < high

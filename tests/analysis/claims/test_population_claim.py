@@ -10,7 +10,8 @@ import synthetic_methods
 import synthetic_searches
 
 from scalarization import storage
-from scalarization.analysis.claims import population_size
+from scalarization.analysis import claims
+from scalarization.analysis.claims import method_pairs, population_size
 from scalarization.analysis.claims.evidence import Evidence
 
 TASKS = synthetic_searches.TASKS
@@ -29,14 +30,16 @@ def value(cell, run, split, task, metric):
 def make(make_plan):
     """(seeds of every search, changes of single searches, further experiments) -> plan."""
 
-    def make(repetitions=1, changes=None, **experiments):
+    def make(repetitions=1, changes=None, value=value, **experiments):
         searches = {
             key: synthetic_searches.search(
-                population=population,
-                epochs_ready=epochs,
-                seeds=repetitions,
-                changes={"recipe": {"epochs": 6}},
-                **(changes or {}).get(key, {}),
+                **{
+                    "population": population,
+                    "epochs_ready": epochs,
+                    "seeds": repetitions,
+                    "changes": {"recipe": {"epochs": 6}},
+                    **(changes or {}).get(key, {}),
+                }
             )
             for key, (population, epochs) in STUDY.items()
         }
@@ -86,20 +89,41 @@ def check(estimate, values):
 def test_larger_populations_minus_the_smallest_at_equal_intervals(make):
     plan = make()
     found = compared(plan)
-    assert list(found) == ["PBT: N = 4 - N = 3", "PBT: N = 6 - N = 3"]
+    assert list(found) == ["PBT: N = 3 - N = 4", "PBT: N = 3 - N = 6"]
     of = {key: averages(plan, key) for key in STUDY}
-    four = (of["n4_e1"] - of["n3_e1"] + of["n4_e2"] - of["n3_e2"]) / 2
-    check(found["PBT: N = 4 - N = 3"].estimate, four)
+    four = (of["n3_e1"] - of["n4_e1"] + of["n3_e2"] - of["n4_e2"]) / 2
+    check(found["PBT: N = 3 - N = 4"].estimate, four)
     # N = 6 has E = 1 in common with N = 3; E = 4 is of N = 6 alone.
-    check(found["PBT: N = 6 - N = 3"].estimate, of["n6_e1"] - of["n3_e1"])
-    assert found["PBT: N = 4 - N = 3"].note == "one search: the interval does not cover another search"
+    check(found["PBT: N = 3 - N = 6"].estimate, of["n3_e1"] - of["n6_e1"])
+    assert found["PBT: N = 3 - N = 4"].note == method_pairs.SHARED.format(4)
+
+
+def test_each_setting_has_its_own_smallest_population(make):
+    """E = 4 was searched with N = 4 and 6 alone; so what is smallest there is not so with E = 1."""
+    plan = make(changes={"n4_e2": {"epochs_ready": 4}})
+    found, of = compared(plan), {key: averages(plan, key) for key in STUDY}
+    assert list(found) == [f"PBT: N = {pair}" for pair in ("3 - N = 4", "3 - N = 6", "4 - N = 6")]
+    check(found["PBT: N = 4 - N = 6"].estimate, of["n4_e2"] - of["n6_e4"])
+    check(found["PBT: N = 3 - N = 6"].estimate, of["n3_e1"] - of["n6_e1"])
+
+
+@pytest.mark.parametrize(("gain", "verdict"), [(-2.0, "supported"), (0.0, "supported"), (2.0, "contradicted")])
+def test_only_a_larger_population_that_is_better_contradicts(make, gain, verdict):
+    def value(cell, run, split, task, metric):
+        search = cell.specification.search
+        is_larger = search is not None and search.details["population"] > 3
+        return 75 + gain * is_larger + 0.02 * run.seed * (1 + is_larger) if metric == "accuracy" else None
+
+    plan = make(value=value)
+    table = claims.table(lambda c: c.compare(Evidence(plan, MARGIN)) if c is population_size.CLAIM else ())
+    assert set(table.loc[table["claim"] == "C10", "verdict"]) == {verdict}
 
 
 def test_repeated_searches_are_the_units(make):
     plan = make(repetitions=2)
     of = {key: averages(plan, key) for key in STUDY}
-    six = of["n6_e1"] - of["n3_e1"]
-    check(compared(plan)["PBT: N = 6 - N = 3"].estimate, [six[[0, 2]].mean(), six[[1, 3]].mean()])
+    six = of["n3_e1"] - of["n6_e1"]
+    check(compared(plan)["PBT: N = 3 - N = 6"].estimate, [six[[0, 2]].mean(), six[[1, 3]].mean()])
 
 
 def test_searches_that_differ_in_more_than_size_and_seed_are_not_compared(make):
@@ -108,7 +132,7 @@ def test_searches_that_differ_in_more_than_size_and_seed_are_not_compared(make):
     assert compared(make(changes=changes)) == {}
     changes = {"n4_e1": {"seed": 3}, "n4_e2": {"quantile": 0.5}}
     plan = make(changes=changes)
-    check(compared(plan)["PBT: N = 4 - N = 3"].estimate, averages(plan, "n4_e1") - averages(plan, "n3_e1"))
+    check(compared(plan)["PBT: N = 3 - N = 4"].estimate, averages(plan, "n3_e1") - averages(plan, "n4_e1"))
 
 
 def test_last_weights_are_left_out(make):
@@ -119,7 +143,7 @@ def test_last_weights_are_left_out(make):
         seeds=4,
     )
     plan = make(last=last)
-    check(compared(plan)["PBT: N = 6 - N = 3"].estimate, averages(plan, "n6_e1") - averages(plan, "n3_e1"))
+    check(compared(plan)["PBT: N = 3 - N = 6"].estimate, averages(plan, "n3_e1") - averages(plan, "n6_e1"))
 
 
 def test_a_diverged_run_leaves_no_number(make):
@@ -127,5 +151,5 @@ def test_a_diverged_run_leaves_no_number(make):
     cell = plan.cells["emoji_people/three/vit_d1_w48/pbt/n6_e1"]
     synthetic.diverge(plan, cell, cell.runs[3])
     found = compared(plan)
-    assert found["PBT: N = 6 - N = 3"].estimate is None and found["PBT: N = 4 - N = 3"].estimate is not None
-    assert found["PBT: N = 6 - N = 3"].note.startswith("diverged in 1 of 4 seeds")
+    assert found["PBT: N = 3 - N = 6"].estimate is None and found["PBT: N = 3 - N = 4"].estimate is not None
+    assert found["PBT: N = 3 - N = 6"].note.startswith("diverged in 1 of 4 seeds")

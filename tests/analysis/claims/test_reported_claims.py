@@ -127,11 +127,12 @@ def test_population_study_has_estimates_without_errors():
     assert not any("std" in column for column in rows.columns)
     means = rows[rows["n_epochs_ready"].isin(["3", "5"])].groupby("population")["accuracy_mean"].mean()
     comparisons = list(reported.population_size(MARGIN))
-    assert [c.comparison for c in comparisons] == [f"PBT: N = {size} - N = 6" for size in (12, 24, 40)]
+    assert [c.comparison for c in comparisons] == [f"PBT: N = 6 - N = {size}" for size in (12, 24, 40)]
     for comparison, size in zip(comparisons, ("12", "24", "40"), strict=True):
-        assert comparison.estimate.value == pytest.approx(means[size] - means["6"], abs=1e-9)
+        assert comparison.estimate.value == pytest.approx(means["6"] - means[size], abs=1e-9)
         assert np.isnan(comparison.estimate.error) and not comparison.estimate.is_testable
         assert comparison.note == "no deviation is reported: nothing can be tested"
+        assert comparison.reason == "no deviation"
 
 
 def test_seeds_needed_grow_with_all_samples(published):

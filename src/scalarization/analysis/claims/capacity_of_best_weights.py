@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from scalarization.analysis import cross_fitting
-from scalarization.analysis.claims import constant_weights, tuned_weights
+from scalarization.analysis.claims import constant_weights
 from scalarization.analysis.claims.base import Claim, Comparison
 from scalarization.analysis.claims.evidence import Evidence, in_points
 from scalarization.analysis.claims.method_pairs import noted
@@ -18,29 +19,58 @@ Pair = tuple[int | None, int | None]
 
 
 def compare(evidence: Evidence) -> Iterator[Comparison]:
-    """Test average of larger models trained with the smallest model's p* minus that with their own p*."""
-    for all_capacities in constant_weights.by_task_set(evidence):
-        capacities = all_capacities.only(tuned_weights.has_grid)
-        if capacities is None:
-            continue
+    """Test average of larger models trained with the smallest model's p* minus that with their own p*.
+
+    Each larger model is compared by the weight settings that the smallest one was trained with as well.
+    """
+    for capacities in constant_weights.by_task_set(evidence):
         small, *larger = sorted(
-            capacities.conditions, key=lambda r: estimates.flops(evidence.plan, r.condition.joint[0])
+            capacities.conditions, key=lambda r: (estimates.flops(evidence.plan, r.condition.joint[0]), _name(r))
         )
-        larger = [results for results in larger if _settings(results) == _settings(small)]
         if not larger:
             continue
-        comparison = capacities.compare(
-            np.mean([_advantage(small, large).adjusted for large in larger], axis=0),
-            f"p* of {small.condition.joint[0].architecture.name} - own p*",
-            f"test average, {capacities.unit}",
-            evidence.margin,
-        )
-        yield noted(comparison, _range([small, *larger]))
+        pairs = [(small, large, _common(small, large)) for large in larger]
+        compared = [(_only(small, common), _only(large, common)) for small, large, common in pairs if len(common) > 1]
+        names = (f"p* of {_name(small)} - own p*", f"test average, {capacities.unit}", evidence.margin)
+        if compared:
+            advantages = [_advantage(*pair).adjusted for pair in compared]
+            comparison = capacities.compare(np.mean(advantages, axis=0), *names)
+            yield noted(comparison, _range([results for pair in compared for results in pair]), *_left_out(pairs))
+        else:
+            yield capacities.without_estimate("; ".join(_left_out(pairs)), *names)
 
 
-def _settings(results: ConditionResults) -> list[tuple[float, ...]]:
-    """The candidates' weights, by which capacities can be compared."""
-    return [candidate.weights for candidate in results.candidates]
+def _name(results: ConditionResults) -> str:
+    """Name of the architecture."""
+    return results.condition.joint[0].architecture.name
+
+
+def _common(small: ConditionResults, large: ConditionResults) -> list[tuple[float, ...]]:
+    """Weights that both were trained with, in the order of the small model's candidates, each once."""
+    weights = {candidate.weights for candidate in large.candidates}
+    return [w for w in dict.fromkeys(candidate.weights for candidate in small.candidates) if w in weights]
+
+
+def _only(results: ConditionResults, weights: list[tuple[float, ...]]) -> ConditionResults:
+    """The first candidate with each of some weights, in their order."""
+    first = {candidate.weights: n for n, candidate in reversed([*enumerate(results.candidates)])}
+    numbers = [first[w] for w in weights]
+    joint = {split: values[numbers] for split, values in results.joint.items()}
+    return dataclasses.replace(results, candidates=tuple(results.candidates[n] for n in numbers), joint=joint)
+
+
+def _left_out(pairs: list[tuple[ConditionResults, ConditionResults, list[tuple[float, ...]]]]) -> Iterator[str]:
+    """Notes on larger models that cannot be compared, and on weight settings that are not."""
+    if apart := [_name(large) for _, large, common in pairs if len(common) < 2]:
+        yield f"{', '.join(apart)} left out: fewer than two weight settings in common with {_name(pairs[0][0])}"
+    settings = [
+        {candidate.weights for candidate in results.candidates} != set(common)
+        for *both, common in pairs
+        for results in both
+        if len(common) > 1
+    ]
+    if any(settings):
+        yield "only weight settings that both models have"
 
 
 def _advantage(small: ConditionResults, large: ConditionResults) -> cross_fitting.CrossFitted:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 
 from scalarization.analysis import searches
-from scalarization.analysis.claims.base import ALL_CAPACITIES, Claim, Comparison
+from scalarization.analysis.claims.base import Claim, Comparison
 from scalarization.analysis.claims.evidence import Evidence, Group
 from scalarization.analysis.claims.method_pairs import POPULATION_BASED, noted, paired, title, trainings
 from scalarization.analysis.method_lines import Line
@@ -48,7 +48,10 @@ def _comparison(groups: list[Group], searched: Line) -> Comparison:
     theirs = ", ".join(f"{trainings(first, control):.4g}" for control in _controls(first))
     note = f"not at equal compute: {ours:.4g} trainings against {theirs}"
     statistic = f"test average, {first.unit}"
-    return Comparison(first.benchmark, first.task_set, name, ALL_CAPACITIES, statistic, None, note=note)
+    capacity = first.evidence.capacity(group.methods.first for group in groups)
+    return Comparison(
+        first.benchmark, first.task_set, name, capacity, statistic, None, note=note, reason="not comparable"
+    )
 
 
 def _controls(group: Group) -> list[Line]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scalarization.analysis import method_lines, runs, searches
+from scalarization.analysis import method_lines, runs
+from scalarization.analysis.claims.base import ALL_CAPACITIES
 from scalarization.analysis.method_lines import ComparedMethods, Line
 from scalarization.plan import Plan
 from scalarization.plan.cells import Cell
@@ -121,41 +121,73 @@ class Evidence:
         self._results: dict[str, runs.CellResults] = {}
 
     def results(self, cell: Cell) -> runs.CellResults:
-        """Results of a cell.
+        """Results of the selected runs of a cell, of all experiments together.
+
+        Experiments may ask for different seeds of its weight settings; then these are the seeds that all settings have.
 
         Raises:
             DataError: Its run file is missing, damaged or incomplete.
         """
         if cell.name not in self._results:
-            self._results[cell.name] = runs.CellResults(self.plan, cell)
+            self._results[cell.name] = runs.CellResults(self.plan, _of_common_seeds(self.plan.cells[cell.name]))
         return self._results[cell.name]
-
-    @functools.cached_property
-    def conditions(self) -> list[runs.ConditionResults]:
-        """Joint training with constant weights and its SD baselines: each condition once, where both are selected."""
-        conditions: dict[tuple[Any, ...], runs.Condition] = {}
-        for cells in self.plan.experiments.values():
-            for condition in runs.conditions_of(self.plan, cells):
-                first = condition.joint[0]
-                key = (*searches.capacity(first), first.variant)
-                if condition.present:
-                    conditions.setdefault(key, condition)
-        return [runs.read_results(self.plan, condition) for condition in conditions.values()]
 
     @functools.cached_property
     def groups(self) -> list[Group]:
         """Every task set at every capacity in every variant of which anything is selected, with all methods."""
-        cells: dict[str, Cell] = {}
-        for of_experiment in self.plan.experiments.values():
-            for cell in of_experiment:
-                cells.setdefault(cell.name, cell)
-        groups = [Group(methods, self) for methods in method_lines.by_condition(cells.values())]
+        of_experiments = {cell.name: cell for cells in self.plan.experiments.values() for cell in cells}
+        # Cells that several experiments ask for are united in `plan.cells`. Of several lines of a method, the first one
+        # has its name: that of `base`, and not that of the experiment which the preset lists first.
+        cells = [self.plan.cells.get(name, cell) for name, cell in of_experiments.items()]
+        cells.sort(key=lambda cell: (cell.variant != "base", cell.variant))
+        groups = [Group(methods, self) for methods in method_lines.by_condition(cells)]
         return [group for group in groups if group.lines]
 
     def groups_with(self, *lines: Line) -> list[list[Group]]:
-        """Groups that have all of some lines; those that differ in capacity alone are together."""
-        together: dict[tuple[str, str], list[Group]] = {}
-        for group in self.groups:
-            if all(line in group.lines for line in lines):
-                together.setdefault((group.benchmark, group.task_set), []).append(group)
-        return list(together.values())
+        """Groups that have all of some lines, those together that :func:`by_family` puts together."""
+        return by_family(group for group in self.groups if all(line in group.lines for line in lines))
+
+    def capacity(self, cells: Iterable[Cell]) -> str:
+        """How a comparison names the capacities that it averages.
+
+        Args:
+            cells: Its cells, all of one task set and one family of architectures.
+
+        Returns:
+            The architecture if there is one; ``all``; or ``all vit`` where other families were trained as well.
+        """
+        cells = list(cells)
+        architectures = {cell.architecture.name: cell.architecture for cell in cells}
+        if len(architectures) == 1:
+            return next(iter(architectures))
+        task_set = (cells[0].benchmark, cells[0].task_set)
+        trained = [cell for cell in self.plan.cells.values() if (cell.benchmark, cell.task_set) == task_set]
+        is_only_family = len({cell.architecture.family for cell in trained}) == 1
+        return ALL_CAPACITIES if is_only_family else f"{ALL_CAPACITIES} {cells[0].architecture.family}"
+
+    def note_on_seeds(self, used: Iterable[int], cells: Iterable[Cell]) -> str:
+        """Which seeds of some cells a comparison does not use; empty if it uses all."""
+        trained = {run.seed for cell in cells for run in self.plan.cells[cell.name].runs}
+        unused = sorted(trained - set(used))
+        if not unused:
+            return ""
+        seeds = "seed" if len(unused) == 1 else "seeds"
+        return f"{seeds} {', '.join(map(str, unused))} left out: not run of everything that is compared"
+
+
+def by_family(groups: Iterable[Group]) -> list[list[Group]]:
+    """Groups that differ in the capacity of one family of architectures alone, together."""
+    together: dict[tuple[str, str, tuple[str, ...], str], list[Group]] = {}
+    for group in groups:
+        key = (group.benchmark, group.task_set, group.methods.tasks, group.methods.first.architecture.family)
+        together.setdefault(key, []).append(group)
+    return list(together.values())
+
+
+def _of_common_seeds(cell: Cell) -> Cell:
+    """A cell with the runs of those seeds that all of its weight settings have."""
+    seeds: dict[tuple[float, ...], set[int]] = {}
+    for run in cell.runs:
+        seeds.setdefault(run.weights, set()).add(run.seed)
+    common = set.intersection(*seeds.values())
+    return replace(cell, runs=tuple(run for run in cell.runs if run.seed in common))

@@ -17,9 +17,9 @@ SLOPES = {"width": "doubling of width", "depth": "layer of depth"}
 def compare(evidence: Evidence) -> Iterator[Comparison]:
     """Slopes over capacities of the test gain over SD at p*: one regression per seed on all that varies.
 
-    Where width and depth change together, no regression can tell them apart, and there is no comparison.
+    Where width and depth change together, no regression can tell them apart, and there is no estimate.
     """
-    for capacities in constant_weights.by_task_set(evidence):
+    for capacities in constant_weights.by_task_set(evidence, with_single=True):
         architectures = [results.condition.joint[0].architecture for results in capacities.conditions]
         regressors = {
             "width": np.log2([architecture.width for architecture in architectures]),
@@ -28,17 +28,22 @@ def compare(evidence: Evidence) -> Iterator[Comparison]:
         }
         varied = {name: values for name, values in regressors.items() if len(set(values.tolist())) > 1}
         design = np.column_stack([np.ones(len(architectures)), *varied.values()])
+        described = {name: _described(name, capacities.unit) for name in varied if name in SLOPES}
         if np.linalg.matrix_rank(design) < design.shape[1]:
+            note = f"{' and '.join(varied).replace('_', ' ')} change together"
+            yield from (capacities.without_estimate(note, *names) for names in described.values())
             continue
         gains = capacities.at_best_weights(lambda results: constant_weights.gain(results, "test"))
         coefficients = np.linalg.pinv(design) @ gains  # of all seeds at once [intercept and regressors, seeds]
         for name, slope in zip(varied, coefficients[1:], strict=True):
-            if name in SLOPES:
-                yield capacities.compare(
-                    slope,
-                    f"gain of joint training over SD, by {name}",
-                    f"slope of the test average, {capacities.unit} per {SLOPES[name]}",
-                )
+            if name in described:
+                yield capacities.compare(slope, *described[name])
+
+
+def _described(regressor: str, unit: str) -> tuple[str, str]:
+    """What is compared, and the statistic, of the slope on a regressor."""
+    slope = f"slope of the test average, {unit} per {SLOPES[regressor]}"
+    return f"gain of joint training over SD, by {regressor}", slope
 
 
 CLAIM = Claim(

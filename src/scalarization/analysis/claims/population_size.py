@@ -8,43 +8,38 @@ from collections.abc import Iterator
 from scalarization.analysis import names, searches
 from scalarization.analysis.claims import reported
 from scalarization.analysis.claims.base import Claim, Comparison
-from scalarization.analysis.claims.evidence import Evidence, Group
+from scalarization.analysis.claims.evidence import Evidence, Group, by_family
 from scalarization.analysis.claims.method_pairs import POPULATION_BASED, paired
 from scalarization.analysis.method_lines import Line
 from scalarization.plan.cells import Cell
 
-#: Settings of a search but N and its seed -> lines of one population size, each with the group that it belongs to.
-LinesBySetting = dict[str, list[tuple[Group, Line]]]
-
 
 def compare(evidence: Evidence) -> Iterator[Comparison]:
-    """Models retrained after a search with each larger population, minus those after one with the smallest.
+    """Models retrained after a search with the smallest population, minus those after one with each larger one.
 
-    Only searches on the same task set and capacity are compared that differ in N (and their seed) alone. Settings, such
-    as the epochs E of an interval, and capacities are averaged within each seed.
+    Only searches on the same task set and capacity are compared that differ in N (and their seed) alone, each with the
+    smallest of its own setting. Settings, such as the epochs E of an interval, and capacities are averaged within each
+    seed.
     """
-    for (*_, method), by_size in _populations(evidence).items():
-        smallest, *larger = sorted(by_size)
-        for size in larger:
-            matched = [
-                (group, line, other)
-                for setting, lines in by_size[size].items()
-                for group, line in lines
-                for _, other in by_size[smallest].get(setting, [])
-            ]
-            if matched:
-                yield paired(matched, f"{names.LABELS[method]}: N = {size} - N = {smallest}", evidence.margin)
+    for groups in by_family(evidence.groups):
+        matched: dict[tuple[str, int, int], list[tuple[Group, Line, Line]]] = {}
+        for group in groups:
+            for (method, _), by_size in _populations(group).items():
+                smallest, *larger = sorted(by_size)
+                for size in larger:
+                    lines = ((group, small, large) for small in by_size[smallest] for large in by_size[size])
+                    matched.setdefault((method, smallest, size), []).extend(lines)
+        for (method, smallest, size), pairs in sorted(matched.items()):
+            yield paired(pairs, f"{names.LABELS[method]}: N = {smallest} - N = {size}", evidence.margin)
 
 
-def _populations(evidence: Evidence) -> dict[tuple[str, str, str], dict[int, LinesBySetting]]:
-    """Benchmark, task set and method -> population size N -> lines."""
-    populations: dict[tuple[str, str, str], dict[int, LinesBySetting]] = {}
-    for group in evidence.groups:
-        for line, results in group.lines.items():
-            if line.method in POPULATION_BASED and searches.is_direct(results.cell):
-                size, setting = _size_and_setting(results.cell)
-                by_size = populations.setdefault((group.benchmark, group.task_set, line.method), {})
-                by_size.setdefault(size, {}).setdefault(setting, []).append((group, line))
+def _populations(group: Group) -> dict[tuple[str, str], dict[int, list[Line]]]:
+    """Method, and settings of a search but N and its seed -> population size N -> lines."""
+    populations: dict[tuple[str, str], dict[int, list[Line]]] = {}
+    for line, results in group.lines.items():
+        if line.method in POPULATION_BASED and searches.is_direct(results.cell):
+            size, setting = _size_and_setting(results.cell)
+            populations.setdefault((line.method, setting), {}).setdefault(size, []).append(line)
     return populations
 
 
@@ -60,12 +55,12 @@ CLAIM = Claim(
     10,
     "Larger populations help little.",
     "rebuttal table 1a",
-    "equivalent",
+    "not_worse",
     compare,
     {
-        "supported": "Larger populations change the result by less than the margin.",
-        "contradicted": "A larger population changes the result by more than the margin.",
-        "undecided": "It is open whether larger populations change the result by less than the margin.",
+        "supported": "Larger populations gain less than the margin over the smallest one.",
+        "contradicted": "In at least one case, a larger population gains more than the margin.",
+        "undecided": "It is open whether larger populations gain more than the margin.",
     },
     reported=reported.population_size,
 )

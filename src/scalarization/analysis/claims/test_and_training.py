@@ -12,7 +12,7 @@ from scalarization.analysis.claims.evidence import Evidence
 
 def compare(evidence: Evidence) -> Iterator[Comparison]:
     """Gain over SD at p* on test, and the same minus the gain on the train split."""
-    for capacities in constant_weights.by_task_set(evidence):
+    for capacities in constant_weights.by_task_set(evidence, with_single=True):
         test, train = (
             capacities.at_best_weights(functools.partial(constant_weights.gain, split=split)).mean(axis=0)
             for split in ("test", "train")

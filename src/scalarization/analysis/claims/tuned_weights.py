@@ -18,34 +18,16 @@ HEURISTICS = ("uniform", "proportional")
 
 def compare(evidence: Evidence) -> Iterator[Comparison]:
     """Test average at p* minus that of each heuristic, where p* was chosen from a grid that both are part of."""
-    for capacities in constant_weights.by_task_set(evidence):
-        for heuristic in HEURISTICS:
-            having = capacities.only(functools.partial(_has_both, heuristic=heuristic))
-            if having is not None:
-                values = having.at_best_weights(functools.partial(_advantage, heuristic=heuristic))
-                yield having.compare(values.mean(axis=0), f"p* - {heuristic}", f"test average, {having.unit}")
-
-
-def has_grid(results: ConditionResults) -> bool:
-    """Whether p* was chosen from more than what one would take without a search."""
-    return any(candidate.method == "grid" for candidate in results.candidates)
-
-
-def _has_both(results: ConditionResults, heuristic: str) -> bool:
-    return has_grid(results) and heuristic in _heuristics(results)
-
-
-def _heuristics(results: ConditionResults) -> dict[str, int]:
-    """Heuristic -> number of the first candidate that has its weights."""
-    return {
-        candidate.heuristic: n for n, candidate in reversed([*enumerate(results.candidates)]) if candidate.heuristic
-    }
+    for heuristic in HEURISTICS:
+        for capacities in constant_weights.by_task_set(evidence, heuristic=heuristic):
+            values = capacities.at_best_weights(functools.partial(_advantage, heuristic=heuristic))
+            yield capacities.compare(values.mean(axis=0), f"p* - {heuristic}", f"test average, {capacities.unit}")
 
 
 def _advantage(results: ConditionResults, heuristic: str) -> np.ndarray:
     """Test average over tasks minus that of a heuristic, as of :func:`in_points`, [candidates, seeds]."""
     averages = results.joint["test"].mean(axis=2)
-    reference = averages[_heuristics(results)[heuristic]]
+    reference = averages[constant_weights.heuristics(results.candidates)[heuristic]]
     return in_points(averages - reference, reference, results.metric)
 
 
