@@ -67,8 +67,9 @@ def summarize(plan: Plan, artifact: str) -> pd.DataFrame:
 
     Returns:
         ``claim``, ``sentence``, ``source``; ``origin``: ``runs`` or ``paper``; ``benchmark``, ``task_set``;
-        ``comparison``, ``capacity`` (an architecture, ``all``, or ``all`` and a family), ``statistic``, ``hypothesis``; ``estimate``, its 95 %
-        interval ``low`` to ``high``, ``p``, ``p_adjusted``, ``p_contradiction``, ``p_contradiction_adjusted`` (see
+        ``comparison``, ``capacity`` (an architecture, ``all``, or ``all`` and a family), ``statistic``, ``hypothesis``;
+        ``estimate``, its 95 % interval ``low`` to ``high``, ``p``, ``p_adjusted``, ``p_contradiction``,
+        ``p_contradiction_adjusted`` (see
         :class:`scalarization.analysis.inference.Decision`); ``seeds``, the number of independent units, and ``unit``,
         what these are; ``margin``; ``verdict`` of the comparison (``no estimate`` without one), ``seeds_needed``;
         ``reason``, why nothing could be tested, and ``note``; ``claim_verdict`` of all comparisons of the claim and
