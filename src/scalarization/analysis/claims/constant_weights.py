@@ -110,13 +110,13 @@ def by_task_set(evidence: Evidence, *, with_single: bool = False, heuristic: str
         heuristic: Weights that must be among the candidates: ``uniform`` or ``proportional``.
     """
     for groups in by_family(evidence.groups):
-        found = [needed for group in groups if (needed := _needed(group, with_single, heuristic))]
-        seeds = sorted(set.intersection(*(needed.seeds for needed in found))) if found else []
+        usable = [needed for group in groups if (needed := _needed(group, with_single, heuristic))]
+        seeds = sorted(set.intersection(*(needed.seeds for needed in usable))) if usable else []
         if seeds:
-            cells = [cell for needed in found for cell in needed.cells]
+            cells = [cell for needed in usable for cell in needed.cells]
             yield Capacities(
-                tuple(_results(needed, seeds) for needed in found),
-                evidence.capacity(needed.constant[0].cell for needed in found),
+                tuple(_results(needed, seeds) for needed in usable),
+                evidence.capacity(needed.constant[0].cell for needed in usable),
                 evidence.note_on_seeds(seeds, cells),
             )
 
